@@ -1,0 +1,285 @@
+"""The Transformer encoder of SSA and the attention that it hands on.
+
+Sections 2.2 and A.1, A.4 of "Attend to Who You Are". The paper stores the
+L x L matrix of the supervised layer; everything done with it needs a few rows,
+so the neck hands on :class:`TokenAttention`, which computes the rows asked for
+from queries and keys. Memory then grows with the keypoints, not with L^2.
+
+Decided where the paper is silent: the projection has no bias; the position is
+added to queries and keys of every layer, as in TransPose and DETR; dropout
+never touches the attention that is supervised or used for grouping.
+"""
+import math
+from typing import List, Sequence, Tuple, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmpose.registry import MODELS
+from torch import Tensor
+
+
+class TokenAttention:
+    """Attention between the tokens of a grid, asked for by rows.
+
+    Args:
+        q: Queries after the in-projection, (B, heads, L, d_head).
+        k: Keys after the in-projection, (B, heads, L, d_head).
+        grid: (h, w) with h * w = L, tokens in row-major order.
+    """
+
+    def __init__(self, q: Tensor, k: Tensor, grid: Tuple[int, int]) -> None:
+        if q.shape != k.shape or q.shape[2] != grid[0] * grid[1]:
+            raise ValueError(f'queries {tuple(q.shape)}, keys '
+                             f'{tuple(k.shape)} and grid {grid} do not fit')
+        self.q, self.k, self.grid = q, k, tuple(grid)
+
+    def rows(self, image: int, tokens: Tensor) -> Tensor:
+        """Rows of A = softmax(q k^T / sqrt(d)), averaged over the heads.
+
+        Args:
+            image: Index in the batch.
+            tokens: (R,) indices of the attending tokens.
+
+        Returns:
+            (R, L); rows sum to 1. At least float32, whatever the precision
+            of the forward; differentiable.
+        """
+        dtype = torch.promote_types(self.q.dtype, torch.float32)
+        with torch.autocast(self.q.device.type, enabled=False):
+            q = self.q[image, :, tokens].to(dtype) * self.q.shape[-1]**-0.5
+            k = self.k[image].to(dtype)
+            return (q @ k.transpose(-2, -1)).softmax(dim=-1).mean(dim=0)
+
+    def zero(self) -> Tensor:
+        """0 with a gradient path to every query and key."""
+        return 0 * (self.q.float().sum() + self.k.float().sum())
+
+    def flipped(self) -> 'TokenAttention':
+        """The attention of the mirrored grid: queries and keys un-flipped."""
+        return TokenAttention(
+            self._mirror(self.q), self._mirror(self.k), self.grid)
+
+    def _mirror(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, self.grid).flip(3).flatten(2, 3)
+
+
+class MeanAttention:
+    """The mean of several attentions over the same grid.
+
+    Of all layers (the naive association, section 3.2), or of an image and its
+    mirror image (flip test). Offers what :class:`TokenAttention` offers.
+    """
+
+    def __init__(self, parts: Sequence[TokenAttention]) -> None:
+        if len({part.grid for part in parts}) != 1:
+            raise ValueError('one grid is needed, got '
+                             f'{[part.grid for part in parts]}')
+        self.parts, self.grid = list(parts), parts[0].grid
+
+    def rows(self, image: int, tokens: Tensor) -> Tensor:
+        return sum(p.rows(image, tokens) for p in self.parts) / len(self.parts)
+
+    def zero(self) -> Tensor:
+        return sum(part.zero() for part in self.parts)
+
+    def flipped(self) -> 'MeanAttention':
+        return MeanAttention([part.flipped() for part in self.parts])
+
+
+Attention = Union[TokenAttention, MeanAttention]
+
+
+def sine_position(grid: Tuple[int, int], embed_dims: int, **tensor) -> Tensor:
+    """Fixed 2D sine position embedding of TransPose and DETR.
+
+    Rows and columns are counted from 1 and normalised to 2 pi, temperature
+    10000; the first half of the channels encodes y, the second x.
+
+    Args:
+        grid: (h, w) in tokens.
+        embed_dims: d, a multiple of 4.
+        **tensor: dtype and device of the result.
+
+    Returns:
+        (h * w, d).
+    """
+    half = embed_dims // 2
+    frequency = 10000**(-2 * (torch.arange(half, **tensor) // 2) / half)
+    axes = []
+    for size in grid:
+        angle = torch.arange(1, size + 1, **tensor) / (size + 1e-6)
+        angle = 2 * math.pi * angle[:, None] * frequency
+        axes.append(
+            torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()],
+                        dim=-1).flatten(1))
+    y, x = axes
+    h, w = grid
+    return torch.cat([
+        y[:, None].expand(h, w, half), x[None].expand(h, w, half)], dim=-1
+    ).flatten(0, 1)  # yapf: disable
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention that also returns its queries and keys.
+
+    Parameters bear the names and shapes of ``torch.nn.MultiheadAttention``.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int,
+                 attn_drop: float) -> None:
+        super().__init__()
+        self.num_heads, self.attn_drop = num_heads, attn_drop
+        self.in_proj_weight = nn.Parameter(
+            torch.empty(3 * embed_dims, embed_dims))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dims))
+        self.out_proj = nn.Linear(embed_dims, embed_dims)
+
+    def forward(self, x: Tensor, pos: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """x (B, L, d), pos (L, d) -> output (B, L, d), q and k by heads."""
+        d = x.shape[-1]
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        q, k = F.linear(x + pos, weight[:2 * d], bias[:2 * d]).chunk(2, -1)
+        v = F.linear(x, weight[2 * d:], bias[2 * d:])
+        q, k, v = (split_heads(t, self.num_heads) for t in (q, k, v))
+        y = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.attn_drop if self.training else 0.)
+        return self.out_proj(y.transpose(1, 2).flatten(2)), q, k
+
+
+class QueryKey(nn.Module):
+    """Queries and keys alone: the independent attention of A.4."""
+
+    def __init__(self, embed_dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj = nn.Linear(embed_dims, 2 * embed_dims)
+
+    def forward(self, x: Tensor, pos: Tensor) -> List[Tensor]:
+        """x (B, L, d), pos (L, d) -> q and k, (B, heads, L, d_head) each."""
+        qk = self.in_proj(x + pos).chunk(2, dim=-1)
+        return [split_heads(t, self.num_heads) for t in qk]
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, L, d) -> (B, heads, L, d / heads)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm encoder layer with ReLU."""
+
+    def __init__(self, embed_dims: int, num_heads: int,
+                 feedforward_channels: int, dropout: float,
+                 attn_drop: float) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(embed_dims, num_heads, attn_drop)
+        self.linear1 = nn.Linear(embed_dims, feedforward_channels)
+        self.linear2 = nn.Linear(feedforward_channels, embed_dims)
+        self.norm1 = nn.LayerNorm(embed_dims)
+        self.norm2 = nn.LayerNorm(embed_dims)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, pos: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """x (B, L, d), pos (L, d) -> output (B, L, d), q and k by heads."""
+        attended, q, k = self.self_attn(x, pos)
+        x = self.norm1(x + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(x)))
+        return self.norm2(x + self.dropout(self.linear2(hidden))), q, k
+
+
+@MODELS.register_module()
+class SSATransformer(BaseModule):
+    """Neck: projection, sine position, encoder, and its attention.
+
+    Args:
+        in_channels: Channels of the backbone's last feature map.
+        embed_dims: d.
+        num_layers: Encoder layers.
+        num_heads: Heads of each layer; one in the paper.
+        feedforward_channels: Hidden channels of the feed-forward network.
+        association: Which attention groups the keypoints:
+
+            - 'supervised': that of the layer ``supervised_layer``;
+            - 'independent': one apart, fed by that layer's input (A.4);
+            - 'naive': the mean over all layers (section 3.2).
+        supervised_layer: Index of the layer from 0; the paper's 4th is 3.
+        dropout: On both sublayer outputs and inside the feed-forward network.
+        attn_drop: On the attention weights inside the forward. With 0 the
+            fused kernels need memory linear in L on CPU too.
+        init_cfg: As in MMEngine.
+
+    Raises:
+        ValueError: If the association is unknown, the layer does not exist,
+            or ``embed_dims`` does not divide.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 embed_dims: int = 192,
+                 num_layers: int = 6,
+                 num_heads: int = 1,
+                 feedforward_channels: int = 384,
+                 association: str = 'supervised',
+                 supervised_layer: int = 3,
+                 dropout: float = 0.1,
+                 attn_drop: float = 0.1,
+                 init_cfg: dict = None) -> None:
+        super().__init__(init_cfg)
+        if association not in ('supervised', 'independent', 'naive'):
+            raise ValueError("association must be 'supervised', 'independent' "
+                             f"or 'naive', got {association!r}")
+        if not 0 <= supervised_layer < num_layers:
+            raise ValueError(
+                f'supervised_layer {supervised_layer} does not exist: layers '
+                f'are numbered from 0 to {num_layers - 1}')
+        if embed_dims % 4 or embed_dims % num_heads:
+            raise ValueError(f'embed_dims {embed_dims} must be a multiple of 4'
+                             f' and of num_heads {num_heads}')
+        self.association = association
+        self.supervised_layer = supervised_layer
+        self.projection = nn.Conv2d(in_channels, embed_dims, 1, bias=False)
+        self.layers = nn.ModuleList(
+            EncoderLayer(embed_dims, num_heads, feedforward_channels, dropout,
+                         attn_drop) for _ in range(num_layers))
+        if association == 'independent':
+            self.independent = QueryKey(embed_dims, num_heads)
+        for parameter in self.parameters():
+            if parameter.dim() == 2:  # the encoder's; the projection is 4D
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, feats: Sequence[Tensor]) -> Tuple[Attention, Tensor]:
+        """Encode the last feature map.
+
+        Args:
+            feats: Feature maps; the last, (B, C, h, w), is used. Any h, w.
+
+        Returns:
+            The attention that associates the tokens of the h x w grid, and
+            the encoded features (B, d, h, w), last, where MMPose's heads look
+            for them.
+        """
+        x = self.projection(feats[-1])
+        grid = x.shape[2:]
+        x = x.flatten(2).transpose(1, 2)
+        pos = sine_position(grid, x.shape[-1], dtype=x.dtype, device=x.device)
+        attentions = []
+        for i, layer in enumerate(self.layers):
+            if self._is_independent(i):
+                attentions.append(self.independent(x, pos))
+            x, q, k = layer(x, pos)
+            if self._is_associating(i):
+                attentions.append((q, k))
+        parts = [TokenAttention(q, k, grid) for q, k in attentions]
+        attention = parts[0] if len(parts) == 1 else MeanAttention(parts)
+        return attention, x.transpose(1, 2).unflatten(2, grid)
+
+    def _is_independent(self, layer: int) -> bool:
+        return (self.association == 'independent'
+                and layer == self.supervised_layer)
+
+    def _is_associating(self, layer: int) -> bool:
+        return (self.association == 'naive'
+                or self.association == 'supervised'
+                and layer == self.supervised_layer)

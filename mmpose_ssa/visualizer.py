@@ -1,0 +1,226 @@
+"""Pictures of persons and of the attention of single keypoints.
+
+Images are BGR, uint8, (H, W, 3); points are in their pixels (indices). Pure:
+arrays in, a new image out.
+"""
+from typing import List, NamedTuple, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+
+class Skeleton(NamedTuple):
+    """How the K keypoints of a data set are drawn.
+
+    Attributes:
+        names: K names of keypoints.
+        links: (E, 2) pairs of keypoints.
+        keypoint_colors: (K, 3) RGB.
+        link_colors: (E, 3) RGB. MMPose's tell left from right.
+    """
+    names: Sequence[str]
+    links: Sequence[Tuple[int, int]]
+    keypoint_colors: np.ndarray
+    link_colors: np.ndarray
+
+    @classmethod
+    def from_meta(cls, meta: dict) -> 'Skeleton':
+        """Of a model's ``dataset_meta``, as MMPose parses it."""
+        names = meta['keypoint_id2name']
+        return cls([names[i] for i in range(len(names))],
+                   meta['skeleton_links'], meta['keypoint_colors'],
+                   meta['skeleton_link_colors'])
+
+
+def person_colors(number: int) -> np.ndarray:
+    """(P, 3) BGR colours whose hues lie far apart.
+
+    Successive hues differ by the golden ratio of the circle, so that the
+    first of any number of colours are the same.
+    """
+    hues = np.arange(number) * 180 * 0.618 % 180
+    return np.array([_hsv_to_bgr(hue, 200, 255) for hue in hues],
+                    np.uint8).reshape(-1, 3)
+
+
+def draw_persons(image: np.ndarray,
+                 keypoints: np.ndarray,
+                 scores: np.ndarray,
+                 masks: np.ndarray,
+                 skeleton: Skeleton,
+                 kpt_thr: float = 0.) -> np.ndarray:
+    """Masks, a colour for each person, and skeletons upon them.
+
+    Args:
+        image: (H, W, 3).
+        keypoints: (P, K, 2), best person first.
+        scores: (P, K); keypoints with a score of at most ``kpt_thr`` are not
+            drawn, nor are persons without others.
+        masks: (P, H, W) of 0 and 1.
+        skeleton: What to draw.
+        kpt_thr: See above.
+
+    Returns:
+        (H, W, 3), the best persons on top.
+    """
+    shown = scores > kpt_thr
+    colors = person_colors(len(keypoints))
+    for p in reversed(np.flatnonzero(shown.any(axis=1))):
+        image = paint_mask(image, masks[p], colors[p])
+    for p in reversed(np.flatnonzero(shown.any(axis=1))):
+        image = draw_skeleton(image, keypoints[p], shown[p], skeleton)
+    return image
+
+
+def paint_mask(image: np.ndarray,
+               mask: np.ndarray,
+               color: Sequence[int],
+               opacity: float = 0.45) -> np.ndarray:
+    """Paint a mask (H, W) half transparent, its inner edge opaque."""
+    painted, inside = image.copy(), mask.astype(bool)
+    edge = inside & (cv2.erode(
+        mask.astype(np.uint8), np.ones((3, 3)), borderValue=0) == 0)
+    painted[inside] = np.round((1 - opacity) * image[inside]
+                               + opacity * np.asarray(color, float))
+    painted[edge] = color
+    return painted
+
+
+def draw_skeleton(image: np.ndarray, keypoints: np.ndarray, shown: np.ndarray,
+                  skeleton: Skeleton) -> np.ndarray:
+    """Draw the shown ones of the keypoints (K, 2), and their links."""
+    drawn, width = image.copy(), _line_width(image)
+    points = np.round(keypoints).astype(int).tolist()
+    for (a, b), color in zip(skeleton.links, skeleton.link_colors):
+        if shown[a] and shown[b]:
+            for line, stroke in ((BLACK, width + 2), (_bgr(color), width)):
+                cv2.line(drawn, points[a], points[b], line, stroke,
+                         cv2.LINE_AA)
+    for k in np.flatnonzero(shown):
+        for radius, dot in ((width + 2, BLACK), (width + 1, _bgr(
+                skeleton.keypoint_colors[k]))):
+            cv2.circle(drawn, points[k], radius, dot, -1, cv2.LINE_AA)
+    return drawn
+
+
+# --- attention (Fig. 9) -----------------------------------------------------
+
+
+def sample_keypoints(scores: np.ndarray,
+                     number: int = 4) -> List[Tuple[int, int]]:
+    """Choose found keypoints (person, type) to look from.
+
+    The best keypoint of each person, best person first, then the second best
+    ones, and so on.
+
+    Args:
+        scores: (P, K), 0 where missing, best person first.
+        number: How many at most.
+    """
+    ranking = np.argsort(-scores, axis=1, kind='stable')
+    return [(p, int(ranking[p, rank])) for rank in range(scores.shape[1])
+            for p in range(len(scores))
+            if scores[p, ranking[p, rank]] > 0][:number]
+
+
+def attention_on_image(attention: np.ndarray, img_shape: Tuple[int, int],
+                       scale: Sequence[float], offset: Sequence[float],
+                       stride: int) -> np.ndarray:
+    """Resize an attention row to the original image, over its maximum.
+
+    Args:
+        attention: (h, w) on token cells.
+        img_shape: (H, W) of the original image.
+        scale: (x, y) factors and
+        offset: (x, y) offsets of ``x_inp = scale * x_img + offset``.
+        stride: Input pixels per token.
+
+    Returns:
+        (H, W) float32 in [0, 1], bilinear with half-pixel centres.
+    """
+    scale, offset = np.asarray(scale, float), np.asarray(offset, float)
+    matrix = np.column_stack([
+        np.diag(scale / stride), (offset + 0.5) / stride - 0.5])
+    resized = cv2.warpAffine(
+        np.float32(attention), matrix, tuple(img_shape[1::-1]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE)
+    return resized / max(float(np.max(attention)), 1e-12)
+
+
+def draw_attention(image: np.ndarray,
+                   attention: np.ndarray,
+                   point: Sequence[float],
+                   opacity: float = 0.6) -> np.ndarray:
+    """Attention in heat colours, redder where higher, and a white star.
+
+    Args:
+        image: (H, W, 3).
+        attention: (H, W) in [0, 1].
+        point: (x, y) of the keypoint that attends.
+        opacity: Of the colours over the image, which turns grey.
+
+    Returns:
+        (H, W, 3).
+    """
+    # 224 is the colour map's pure red; beyond it darkens
+    heat = cv2.applyColorMap(np.uint8(np.round(224 * attention)),
+                             cv2.COLORMAP_JET)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
+    mixed = np.uint8(np.round((1 - opacity) * grey + opacity * heat))
+    return draw_star(mixed, point, 4 + 3 * _line_width(image))
+
+
+def draw_star(image: np.ndarray, point: Sequence[float],
+              radius: float) -> np.ndarray:
+    """Draw a white pentagram with a black outline."""
+    angles = np.arange(10) * np.pi / 5 - np.pi / 2
+    radii = np.where(np.arange(10) % 2, 0.45 * radius, radius)[:, None]
+    corners = point + radii * np.stack([np.cos(angles), np.sin(angles)], -1)
+    drawn, polygon = image.copy(), [np.round(corners).astype(np.int32)]
+    cv2.fillPoly(drawn, polygon, WHITE, cv2.LINE_AA)
+    cv2.polylines(drawn, polygon, True, BLACK, 1, cv2.LINE_AA)
+    return drawn
+
+
+def side_by_side(panels: Sequence[np.ndarray],
+                 captions: Sequence[str],
+                 height: int = 360) -> np.ndarray:
+    """Set pictures of one size beside each other, with captions above.
+
+    Args:
+        panels: Images (H, W, 3).
+        captions: As many lines of text.
+        height: Of the panels in the picture, in pixels.
+
+    Returns:
+        (height + 24, W', 3).
+    """
+    columns = []
+    for panel, caption in zip(panels, captions):
+        width = max(round(panel.shape[1] * height / panel.shape[0]), 1)
+        smaller = height < panel.shape[0]
+        resized = cv2.resize(
+            panel, (width, height),
+            interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        column = cv2.copyMakeBorder(resized, 24, 0, 0, 6, cv2.BORDER_CONSTANT,
+                                    value=WHITE)
+        cv2.putText(column, caption, (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
+                    BLACK, 1, cv2.LINE_AA)
+        columns.append(column)
+    return np.hstack(columns)
+
+
+def _line_width(image: np.ndarray) -> int:
+    """Width of lines that suits the size of an image."""
+    return max(round(min(image.shape[:2]) / 240), 1)
+
+
+def _hsv_to_bgr(*hsv: float) -> np.ndarray:
+    return cv2.cvtColor(np.uint8([[hsv]]), cv2.COLOR_HSV2BGR)[0, 0]
+
+
+def _bgr(rgb: Sequence[int]) -> Tuple[int, ...]:
+    return tuple(int(c) for c in rgb[::-1])

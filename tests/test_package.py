@@ -1,0 +1,232 @@
+"""What can be imported without what; requirements; the stages of set-up."""
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmpose_ssa
+
+ROOT = Path(__file__).parents[1]
+PURE = ('drawn_people', 'person_masks', 'grouping', 'refinement')
+FAMILY = {'mmpose', 'mmdet', 'mmcv', 'mmcv-lite', 'mmengine', 'openmim'}
+
+# --- without MMPose ---------------------------------------------------------
+
+
+# Of what is installed, only the packages named are there.
+HIDE = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        spec = super().find_spec(name, path, target)
+        hidden = name.partition('.')[0] not in {'mmpose_ssa', *%r}
+        return None if hidden and 'site-packages' in repr(spec) else spec
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+
+
+def run_bare(code: str, *packages: str) -> str:
+    """What Python says where nothing but the packages is installed."""
+    done = subprocess.run([sys.executable, '-c', HIDE % (packages, ) + code],
+                          capture_output=True, text=True, cwd=ROOT)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('room', PURE)
+def test_pure_rooms_import_with_four_packages_alone(room):
+    code = (f'import mmpose_ssa.{room} as room, sys\n'
+            'print(room.__name__, "torch" in sys.modules)')
+    assert run_bare(code, 'numpy', 'scipy', 'cv2', 'pycocotools') == \
+        f'mmpose_ssa.{room} False\n'
+
+
+@pytest.mark.parametrize('code', [
+    'import mmpose_ssa.head', 'from mmpose_ssa import head',
+    'import mmpose_ssa; mmpose_ssa.head'
+])
+def test_the_other_rooms_name_the_packages_and_the_command(code):
+    message = run_bare(code).splitlines()[-1]
+    assert message.startswith(
+        'ImportError: mmpose_ssa.head needs torch, torchvision, mmengine, '
+        'mmcv, mmdet, mmpose: run `make setup`')
+    for name in re.findall(r'requirements/\w+\.txt', message):
+        assert (ROOT / name).is_file()
+    assert '--no-deps -r requirements/mmpose.txt' in message
+
+
+def test_a_missing_mmcv_alone_is_named_alone(tmp_path, monkeypatch):
+    for name in ('torch', 'torchvision', 'mmengine', 'mmdet', 'mmpose'):
+        (tmp_path / f'{name}.py').touch()
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    message = run_bare('import mmpose_ssa.codec').splitlines()[-1]
+    assert 'mmpose_ssa.codec needs mmcv: run' in message
+
+
+def test_an_unknown_name_stays_an_attribute_error():
+    code = 'import mmpose_ssa; print(hasattr(mmpose_ssa, "nonsense"))'
+    assert run_bare(code) == 'False\n'
+    with pytest.raises(AttributeError, match='nonsense'):
+        mmpose_ssa.nonsense  # noqa: B018
+
+
+def test_every_room_is_a_file_and_none_of_them_is_pure():
+    for room in mmpose_ssa.ROOMS:
+        assert (ROOT / 'mmpose_ssa' / f'{room}.py').is_file()
+    assert not set(PURE) & set(mmpose_ssa.ROOMS)
+    assert mmpose_ssa.ROOMS[0] == 'compat'
+
+
+# --- metadata and requirements ----------------------------------------------
+
+
+def names(lines) -> set:
+    """The projects that requirement lines name."""
+    return {
+        re.match(r'[\w.-]+', line)[0].replace('_', '-').lower()
+        for line in lines
+    }
+
+
+def requirements(name: str) -> list:
+    text = (ROOT / 'requirements' / name).read_text()
+    lines = (line.partition('#')[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+@pytest.fixture
+def metadata():
+    config = configparser.ConfigParser()
+    config.read(ROOT / 'setup.cfg')
+    return config
+
+
+def test_the_package_requires_none_of_the_family(metadata):
+    required = names(metadata['options']['install_requires'].split())
+    assert required == {'numpy', 'opencv-python', 'pycocotools', 'scipy'}
+    assert 'options.extras_require' not in metadata
+    assert required <= names(requirements('runtime.txt'))
+
+
+def test_the_version_is_read_without_importing_anything():
+    code = ('from setuptools import Distribution\n'
+            'distribution = Distribution()\n'
+            'distribution.parse_config_files(["setup.cfg"])\n'
+            'print(distribution.metadata.version)')
+    said = run_bare(code, 'setuptools', 'pkg_resources', 'distutils',
+                    '_distutils_hack')
+    assert mmpose_ssa.__version__ in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    'name', ['runtime.txt', 'mmpose.txt', 'mmcv.txt', 'test.txt'])
+def test_requirements_are_pinned(name):
+    assert requirements(name)
+    for line in requirements(name):
+        assert re.fullmatch(r'[\w-]+==[\d.]+', line), line
+
+
+def test_what_is_installed_without_requirements_stands_apart():
+    assert names(requirements('runtime.txt')) & FAMILY == {'mmengine'}
+    assert names(requirements('test.txt')) & FAMILY == set()
+    assert names(requirements('mmpose.txt')) == {'mmdet', 'mmpose', 'openmim'}
+    assert requirements('mmcv.txt') == ['mmcv-lite==2.1.0']
+
+
+# --- the stages of set-up ---------------------------------------------------
+
+# Makes environments out of itself, and writes down what pip is asked for.
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+  *ensurepip*) ;;
+  *find_spec*) exit "$MMCV_MISSING" ;;
+  "-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  "-m pip"*) echo "$*" >> pip.log
+     case "$*" in *"$FAILS"*) exit 1 ;; esac ;;
+esac
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs `make setup` in a copy; returns its exit status and pip's calls."""
+    for name in ('Makefile', 'setup.cfg', 'pyproject.toml'):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ('requirements', 'tools'):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    python = tmp_path / 'fake_python'
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+
+    def run(fails='nothing', mmcv_missing=1, **variables):
+        (tmp_path / 'pip.log').write_text('')
+        variables = dict(
+            dict(PYTHON=python, PIP_ARGS='--retries 9'), **variables)
+        environment = dict(
+            os.environ, FAILS=fails, MMCV_MISSING=str(mmcv_missing))
+        environment.pop('MAKEFLAGS', None)
+        done = subprocess.run(
+            ['make', 'setup', *(f'{k}={v}' for k, v in variables.items())],
+            capture_output=True, text=True, cwd=tmp_path, env=environment)
+        calls = (tmp_path / 'pip.log').read_text().splitlines()
+        assert all('install' in c and '--retries 9' in c for c in calls)
+        return done, [re.sub(r'.*--retries 9 ', '', c) for c in calls]
+
+    return run
+
+
+RUNTIME = '-r requirements/runtime.txt'
+MMPOSE = '--no-deps -r requirements/mmpose.txt'
+MMCV = '--no-deps -r requirements/mmcv.txt'
+TEST = '-r requirements/test.txt'
+PACKAGE = '--no-deps --no-build-isolation -e .'
+
+
+def test_set_up_goes_through_its_stages_once(make):
+    assert make()[1] == [RUNTIME, MMPOSE, MMCV, TEST, PACKAGE]
+    assert make()[1] == []
+
+
+def test_set_up_leaves_a_full_mmcv_alone(make):
+    assert make(mmcv_missing=0)[1] == [RUNTIME, MMPOSE, TEST, PACKAGE]
+
+
+def test_set_up_goes_on_where_it_was_interrupted(make):
+    done, calls = make(fails='mmpose.txt')
+    assert done.returncode != 0
+    assert calls == [RUNTIME, MMPOSE]
+    assert make()[1] == [MMPOSE, MMCV, TEST, PACKAGE]
+
+
+def test_a_changed_requirement_repeats_its_stage_and_the_later(make, tmp_path):
+    make()
+    later = (tmp_path / '.venv/stamps/package').stat().st_mtime + 10
+    os.utime(tmp_path / 'requirements/test.txt', (later, later))
+    assert make()[1] == [TEST, PACKAGE]
+
+
+def test_an_unsuitable_python_is_refused_with_the_cure(make, tmp_path):
+    (tmp_path / 'old').write_text('#!/bin/sh\necho is Python 3.8; exit 1')
+    (tmp_path / 'old').chmod(0o755)
+    done, calls = make(PYTHON=tmp_path / 'old')
+    assert done.returncode != 0 and calls == []
+    assert f'{tmp_path}/old: is Python 3.8' in done.stderr
+    assert 'make setup PYTHON=' in done.stderr
+    assert not (tmp_path / '.venv').exists()
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11),
+                    reason='the pinned requirements are for Python 3.11')
+def test_a_suitable_python_is_found():
+    done = subprocess.run(
+        [ROOT / 'tools/find_python.sh'], capture_output=True, text=True,
+        env=dict(os.environ, PYTHON=sys.executable))
+    assert done.stdout == f'{sys.executable}\n' and not done.stderr
