@@ -70,6 +70,7 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         T_max=7,
+        end=7,
         eta_min=1e-5,
         by_epoch=True,
         convert_to_iter_based=True)

@@ -6,5 +6,5 @@ model = dict(
 train_cfg = dict(max_epochs=3)
 param_scheduler = [
     _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=3),
+    dict(_base_.param_scheduler[1], T_max=3, end=3),
 ]

@@ -1,0 +1,101 @@
+"""Training, testing and resuming through MMEngine's runner, on drawn people.
+
+The model is as small as SSA gets; what counts is that everything fits together
+and that a resumed run continues exactly.
+"""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmpose_ssa.drawn_people import write_dataset
+
+TINY = Path(__file__).parent / 'data/ssa_tiny_64.py'
+
+
+@pytest.fixture(scope='module')
+def drawn(tmp_path_factory):
+    root = tmp_path_factory.mktemp('drawn')
+    write_dataset(root, train=12, val=4, size=64, seed=0, workers=1,
+                  min_height=0.6)
+    return root
+
+
+def config(drawn, work_dir, name=None, **options):
+    """The tiny model with augmentation and dropout, 3 batches an epoch."""
+    cfg = Config.fromfile(TINY)
+    base = Config.fromfile(TINY.parents[2] / 'configs/_base_/ssa.py')
+    pipeline = [{**step} for step in base.train_pipeline]
+    for step in pipeline:
+        step.update(
+            {key: value for key, value in dict(
+                input_size=(64, 64), heatmap_size=(16, 16),
+                encoder=cfg.model.head.decoder).items() if key in step})
+    cfg.merge_from_dict({
+        'work_dir': str(work_dir),
+        # MMEngine keeps one logger and one visualizer of each name
+        'experiment_name': name or work_dir.name,
+        'visualizer.name': name or work_dir.name,
+        'model.neck.dropout': 0.1,
+        'model.neck.attn_drop': 0.1,
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.dataset.pipeline': pipeline,
+        'train_cfg.max_epochs': 4,
+        'train_cfg.val_interval': 2,
+        'default_hooks.logger.interval': 1,
+        'default_hooks.checkpoint.interval': 1,
+        'optim_wrapper.optimizer.lr': 1e-3,
+        **{f'{split}_dataloader.dataset.data_root': str(drawn)
+           for split in ('train', 'val', 'test')},
+        **options})
+    return cfg
+
+
+def train(cfg):
+    """Train; the losses of every iteration and the runner."""
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    logs = sorted(Path(cfg.work_dir).glob('*/vis_data/scalars.json'))
+    lines = [json.loads(line) for log in logs
+             for line in log.read_text().splitlines()]
+    return [(line['loss_kpt'], line['loss_mask'])
+            for line in lines if 'loss_kpt' in line], runner
+
+
+def test_train_test_and_resume(drawn, tmp_path):
+    straight, runner = train(config(drawn, tmp_path / 'straight'))
+    assert len(straight) == 4 * 3
+    assert np.isfinite(straight).all() and np.min(straight) > 0
+
+    again, _ = train(config(drawn, tmp_path / 'again'))
+    assert again == straight
+
+    half = config(drawn, tmp_path / 'half', **{'train_cfg.max_epochs': 2})
+    train(half)
+    rest = config(drawn, tmp_path / 'half', name='rest', resume=True)
+    resumed, _ = train(rest)
+    assert resumed == straight
+
+    tested = config(drawn, tmp_path / 'tested',
+                    load_from=str(tmp_path / 'straight/epoch_4.pth'))
+    figures = Runner.from_cfg(tested).test()
+    assert {'coco/AP', 'mask/AP', 'mask/AR20'} <= set(figures)
+    logged = [json.loads(line) for log in
+              (tmp_path / 'straight').glob('*/vis_data/scalars.json')
+              for line in log.read_text().splitlines()]
+    last = [line for line in logged if 'mask/AP' in line][-1]
+    assert figures['coco/AP'] == last['coco/AP']
+    assert figures['mask/AR20'] == last['mask/AR20']
+
+
+def test_the_attention_learns_the_masks(drawn, tmp_path):
+    losses, _ = train(
+        config(drawn, tmp_path / 'longer', **{
+            'optim_wrapper.optimizer.lr': 5e-3,
+            'train_cfg.max_epochs': 8,
+            'train_cfg.val_interval': 8}))
+    mask = np.array(losses)[:, 1]
+    assert mask[-3:].mean() < 0.5 * mask[0]

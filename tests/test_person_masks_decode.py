@@ -1,0 +1,212 @@
+"""From attention rows to masks of the image: hand arithmetic, and torch."""
+import json
+
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mmpose_ssa.person_masks import (encode_rle, image_masks, instance_scores,
+                                     merge_persons, person_maps)
+
+# --- maps and scores --------------------------------------------------------
+
+
+def test_a_map_is_the_mean_of_the_rows_over_its_maximum():
+    rows = np.array([[.1, .3, .6], [.3, .3, .4], [.5, .3, .2]])
+    maps = person_maps(np.array([[0, -1, 2], [1, -1, -1]]), rows)
+    assert_allclose(maps, [[.75, .75, 1], [.75, .75, 1]])
+    maps = person_maps(np.array([[-1, 0, -1]]), rows)
+    assert_allclose(maps, [[1 / 6, .5, 1]])
+
+
+def test_a_person_without_keypoints_has_no_map():
+    with pytest.raises(ValueError, match='person 1 has no keypoint'):
+        person_maps(np.array([[0], [-1]]), np.ones((1, 4)))
+
+
+def test_nobody_has_no_maps():
+    persons, maps = merge_persons(np.zeros((0, 3), int), np.zeros(0),
+                                  np.zeros((0, 4), np.float32), .4, .3)
+    assert persons.shape == (0, 3) and maps.shape == (0, 4)
+
+
+def test_missing_keypoints_count_as_0_in_the_score():
+    scores = instance_scores(np.array([[0, 1, -1, -1], [2, -1, 2, 2]]),
+                             np.array([.5, .3, .2]))
+    assert_allclose(scores, [.2, .15])
+
+
+# --- merging ----------------------------------------------------------------
+
+TYPES = 3
+
+
+def row(*spans, size=40):
+    """Attention 1 on the tokens of half-open spans, else 0."""
+    values = np.zeros(size, np.float32)
+    for start, stop in spans:
+        values[start:stop] = 1
+    return values
+
+
+def singles(*kinds):
+    """One person per candidate, of the given types."""
+    persons = np.full((len(kinds), TYPES), -1)
+    persons[range(len(kinds)), kinds] = range(len(kinds))
+    return persons
+
+
+def merge(kinds, scores, rows, **thresholds):
+    options = dict(mask_threshold=.4, overlap_threshold=.3) | thresholds
+    return merge_persons(singles(*kinds), np.array(scores), np.stack(rows),
+                         **options)
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_three_tenths_of_the_larger_area_is_not_yet_too_much(dtype):
+    """3 tokens lie wholly inside 10: over the smaller area it would be 1."""
+    rows = np.stack([row((0, 10)), row((0, 3)), row((0, 4))]).astype(dtype)
+    persons, _ = merge([0, 1], [.9, .5], rows[:2])
+    assert persons.tolist() == [[0, -1, -1], [-1, 1, -1]]
+    persons, _ = merge([0, 1], [.9, .5], rows[[0, 2]])
+    assert persons.tolist() == [[0, 1, -1]]
+
+
+def test_the_denominator_is_the_larger_area_not_the_union():
+    """4 of 10 and 10: .4 of either, .25 of the union."""
+    persons, _ = merge([0, 1], [.9, .5], [row((0, 10)), row((6, 16))])
+    assert persons.tolist() == [[0, 1, -1]]
+
+
+def test_a_token_belongs_to_the_mask_above_the_threshold_only():
+    """Of the second map the tokens at exactly .5 count below .5 alone."""
+    faint = row((0, 10))
+    faint[5:10] = .5
+    args = [0, 1], [.9, .5], [row((5, 15)), faint]
+    assert len(merge(*args, mask_threshold=.5)[0]) == 2
+    assert len(merge(*args, mask_threshold=.49)[0]) == 1
+
+
+def test_of_two_candidates_of_a_type_the_better_stays():
+    persons = np.array([[0, 1, -1], [2, 3, 4]])
+    rows = np.stack([row((0, 10))] * 5)
+    merged, _ = merge_persons(persons, np.array([.9, .1, .8, .2, .3]), rows,
+                              .4, .3)
+    assert merged.tolist() == [[0, 3, 4]]
+    merged, _ = merge_persons(persons, np.array([.5, .1, .5, .1, .3]), rows,
+                              .4, .3)
+    assert merged.tolist() == [[2, 3, 4]]  # now first, and first of equals
+
+
+def test_merging_goes_into_the_kept_one_overlapped_most():
+    rows = [row((0, 10)), row((20, 30)), row((6, 10), (20, 26))]
+    persons, _ = merge([0, 0, 1], [.9, .8, .1], rows)
+    assert persons.tolist() == [[0, -1, -1], [1, 2, -1]]
+
+
+def test_persons_come_by_their_scores_before_merging():
+    """The second is merged into the third and still counts from there."""
+    rows = [row((0, 10)), row((20, 30)), row((20, 30))]
+    persons, _ = merge([0, 1, 0], [.5, .3, .4], rows)
+    assert persons.tolist() == [[0, -1, -1], [2, 1, -1]]
+
+
+def test_while_the_pass_runs_masks_are_those_of_before():
+    """0 and 1 merge to tokens 0..15; 2 overlaps a third of that, but none of
+    what 0 was."""
+    rows = [row((0, 10)), row((5, 15)), row((10, 20))]
+    persons, maps = merge([0, 1, 2], [.9, .5, .4], rows)
+    assert persons.tolist() == [[0, 1, -1], [-1, -1, 2]]
+    assert_array_equal(maps[0] > .4, row((0, 15)))  # of the merged person
+    assert_allclose(maps[0], (row((0, 10)) + row((5, 15))) / 2)
+    assert_array_equal(maps[1], rows[2])
+
+
+def test_merging_changes_no_argument(rng):
+    persons, scores, rows = singles(0, 1, 2, 0), rng.random(4), rng.random(
+        (4, 9))
+    before = [array.copy() for array in (persons, scores, rows)]
+    merge_persons(persons, scores, rows, .4, .3)
+    for array, copy in zip((persons, scores, rows), before):
+        assert_array_equal(array, copy)
+
+
+# --- masks of the image -----------------------------------------------------
+
+
+@pytest.mark.parametrize('img_shape', [(61, 47), (96, 160), (300, 211)])
+@pytest.mark.parametrize('mode, level', [('soft', .4), ('binary', .5)])
+def test_plain_resizing_is_that_of_torch(rng, img_shape, mode, level):
+    """The image fills the input: x_inp + .5 = scale * (x_img + .5)."""
+    h, w, stride = 6, 10, 16
+    maps = rng.random((3, h, w), np.float32)
+    scale = np.array([w * stride / img_shape[1], h * stride / img_shape[0]])
+    masks = image_masks(maps, img_shape, scale, (scale - 1) / 2, stride, .4,
+                        mode)
+    source = maps > .4 if mode == 'binary' else maps
+    expected = F.interpolate(
+        torch.tensor(source[None], dtype=torch.float64), img_shape,
+        mode='bilinear', align_corners=False)[0].numpy()
+    clear = np.abs(expected - level) > 1e-5  # all but float32's rounding
+    assert clear.mean() > .99
+    assert_array_equal(masks.transpose(2, 0, 1)[clear],
+                       (expected > level)[clear])
+
+
+def test_padding_and_scale_are_undone():
+    """A lit token's mask is centred on the image pixels it looks at."""
+    stride, scale, offset = 16, np.array([.5, .8]), np.array([40., -9.])
+    maps = np.zeros((1, 20, 24), np.float32)
+    maps[0, 7, 11] = 1
+    mask = image_masks(maps, (300, 400), scale, offset, stride, .4)[..., 0]
+    centre_inp = (np.array([11, 7]) + .5) * stride - .5
+    y, x = np.nonzero(mask)
+    assert_allclose([x.mean(), y.mean()], (centre_inp - offset) / scale,
+                    atol=.5)
+    # along an axis the bilinear tent exceeds .4 within .6 tokens
+    extent = 2 * .6 * stride / scale
+    assert_allclose([np.ptp(x) + 1, np.ptp(y) + 1], extent, atol=2)
+
+
+def test_soft_and_binary_by_hand():
+    """A row 1, .5, 0 of tokens of 4 pixels, centres at 1.5, 5.5 and 9.5.
+
+    Soft: 1 - (x - 1.5) / 8 > .4 until x = 6.3. Binary: the token mask 1, 1, 0
+    falls below .5 halfway between the last two centres, at x = 7.5.
+    """
+    maps = np.array([[[1, .5, 0]]], np.float32)
+    args = maps, (4, 12), (1, 1), (0, 0), 4, .4
+    assert_array_equal(image_masks(*args)[..., 0],
+                       [[1] * 7 + [0] * 5] * 4)
+    assert_array_equal(image_masks(*args, mode='binary')[..., 0],
+                       [[1] * 8 + [0] * 4] * 4)
+
+
+def test_one_token_covers_everything():
+    masks = image_masks(np.ones((1, 1, 1), np.float32), (5, 7), (1, 1),
+                        (0, 0), 16, .4)
+    assert_array_equal(masks, np.ones((5, 7, 1)))
+
+
+def test_an_unknown_mode_is_named():
+    with pytest.raises(ValueError, match="'soft' or 'binary', got 'hard'"):
+        image_masks(np.ones((1, 1, 1)), (5, 7), (1, 1), (0, 0), 16, .4,
+                    'hard')
+
+
+def test_masks_survive_rle_and_json(rng):
+    maps = rng.random((4, 6, 10), np.float32)
+    masks = image_masks(maps, (33, 50), (3, 3), (1, 1), 16, .4)
+    rles = json.loads(json.dumps(encode_rle(masks)))
+    assert [rle['size'] for rle in rles] == [[33, 50]] * 4
+    assert_array_equal(coco_mask.decode(rles), masks)
+
+
+def test_nobody_has_no_masks():
+    masks = image_masks(np.zeros((0, 6, 10), np.float32), (33, 50), (3, 3),
+                        (1, 1), 16, .4)
+    assert masks.shape == (33, 50, 0)
+    assert encode_rle(masks) == []
