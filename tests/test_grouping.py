@@ -4,8 +4,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.optimize import linear_sum_assignment
 
-from mmpose_ssa.grouping import (group_body_first, group_part_first,
-                                 search_path)
+from mmpose_ssa.grouping import group_body_first, group_part_first, search_path
 
 # --- a literal reading of section 2.4: lists, dictionaries, loops -----------
 

@@ -50,7 +50,7 @@ val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
                 for step in _base_.val_pipeline]
 data_root = 'data/drawn/'
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=1,
     dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(
@@ -75,3 +75,4 @@ param_scheduler = [
         by_epoch=True,
         convert_to_iter_based=True)
 ]
+default_hooks = dict(checkpoint=dict(interval=1))

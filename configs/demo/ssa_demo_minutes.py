@@ -4,7 +4,6 @@ _base_ = ['ssa_demo.py']
 model = dict(
     init_cfg=dict(
         type='Pretrained', checkpoint='weights/ssa_demo_naive.pth'))
-train_dataloader = dict(batch_size=16)
 train_cfg = dict(max_epochs=3, val_interval=3)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [

@@ -3,6 +3,7 @@ _base_ = ['ssa_demo.py']
 
 model = dict(
     neck=dict(association='naive'), head=dict(mask_loss=dict(loss_weight=0.)))
+train_dataloader = dict(batch_size=32)
 train_cfg = dict(max_epochs=3)
 param_scheduler = [
     _base_.param_scheduler[0],

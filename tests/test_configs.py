@@ -1,0 +1,219 @@
+"""Every config loads, agrees with itself, builds, and trains a step."""
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.structures import InstanceData, PixelData
+from mmpose.registry import DATASETS, KEYPOINT_CODECS, METRICS, MODELS
+from mmpose.structures import PoseDataSample
+
+pytestmark = pytest.mark.usefixtures('mmpose')
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+NAMES = sorted(
+    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*.py'))
+SIDE = 64  # pixels of the input in the tests
+
+
+@pytest.fixture(scope='module')
+def load():
+    """Reads each config once; tests get copies."""
+    read = {name: Config.fromfile(CONFIGS / name) for name in NAMES}
+    return lambda name: read[name].copy()
+
+
+def steps(pipeline):
+    return {step.type: step for step in pipeline}
+
+
+every_config = pytest.mark.parametrize('name', NAMES)
+
+
+def test_the_papers_configs_are_there():
+    assert {f'ssa/{name}.py' for name in (
+        'ssa_r101_640', 'ssa_r152_640', 'ssa_r101_800',
+        'ssa_r101_800_test-dev', 'ssa_r50_640', 'ssa_r152_512',
+        'ssa_r152_640_naive', 'ssa_r152_640_independent',
+        'ssa_r101_640_body-first',
+        *(f'ssa_proxy_r50_576_layer{i}' for i in range(1, 6)))} <= set(NAMES)
+
+
+# --- one truth in several places --------------------------------------------
+
+
+@every_config
+def test_all_sizes_agree(load, name):
+    cfg = load(name)
+    train = steps(cfg.train_dataloader.dataset.pipeline)
+    codec = train['GenerateTarget'].encoder
+    decoder = cfg.model.head.decoder
+    assert codec == cfg.codec
+    assert {**decoder, 'grouping': 0} == {**codec, 'grouping': 0}
+    size, cells = codec.input_size, codec.heatmap_size
+    assert tuple(cells) == tuple(side // 4 for side in size)
+    assert train['SSARandomAffine'].input_size == size
+    assert train['GeneratePersonMasks'].heatmap_size == cells
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        resize = steps(loader.dataset.pipeline)['SSAResize']
+        assert resize.input_size == size
+        assert resize.size_factor % codec.token_stride == 0
+    neck, head = cfg.model.neck, cfg.model.head
+    assert neck.embed_dims == head.in_channels
+    doublings = math.log2(codec.token_stride / 4)
+    assert len(head.deconv_out_channels) == doublings
+    assert len(head.deconv_kernel_sizes) == doublings
+    assert head.out_channels == decoder.get('num_keypoints', 17)
+    naive = neck.get('association') == 'naive'
+    assert (head.mask_loss.loss_weight == 0) == naive
+
+
+@every_config
+def test_pipelines_and_metrics_fit_together(load, name):
+    cfg = load(name)
+    train = cfg.train_dataloader.dataset.pipeline
+    tests = [loader.dataset.pipeline
+             for loader in (cfg.val_dataloader, cfg.test_dataloader)]
+    for pipeline in (train, *tests):
+        Compose(pipeline)
+    for pipeline in tests:
+        assert {
+            'id', 'img_id', 'ori_shape', 'input_size', 'input_center',
+            'input_scale', 'flip_indices', 'raw_ann_info'
+        } <= set(steps(pipeline)['PackPoseInputs'].meta_keys)
+    for evaluator in (*cfg.val_evaluator, *cfg.test_evaluator):
+        METRICS.build(evaluator)
+        # the decoder's instance score ranks, in both metrics
+        assert evaluator.get('score_mode', 'bbox') == 'bbox'
+        assert evaluator.get('nms_mode', 'none') == 'none'
+        assert evaluator.get('ann_file') is None  # the data set's own
+    for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                   cfg.test_dataloader):
+        assert DATASETS.get(loader.dataset.type)
+        assert loader.dataset.data_mode == 'bottomup'
+
+
+# --- the paper's numbers ----------------------------------------------------
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('ssa/')])
+def test_the_papers_recipe(load, name):
+    cfg = load(name)
+    decoder = KEYPOINT_CODECS.build(cfg.model.head.decoder)
+    assert decoder.score_threshold == decoder.attraction_threshold == .0025
+    assert (decoder.mask_threshold, decoder.merge_threshold) == (.4, .3)
+    assert (decoder.nms_kernel, decoder.sigma) == (7, 2)
+    train = Compose(cfg.train_dataloader.dataset.pipeline).transforms
+    affine, = (t for t in train if type(t).__name__ == 'SSARandomAffine')
+    assert affine.rotate_factor == 30 and affine.shift_factor == 40
+    assert tuple(affine.scale_factor) == (.75, 1.5)
+    assert cfg.train_cfg.max_epochs == 240
+    assert cfg.param_scheduler[0].milestones == [150, 200]
+    assert cfg.param_scheduler[0].gamma == .1
+    assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4)
+    assert cfg.auto_scale_lr == dict(base_batch_size=8, enable=True)
+    large = '800' in name
+    assert cfg.train_dataloader.batch_size == (1 if large else 2)
+    assert cfg.model.use_syncbn
+    assert not cfg.model.test_cfg.flip_test
+    assert cfg.model.head.loss.loss_weight == 1
+    proxy = 'proxy' in name
+    neck = cfg.model.neck
+    assert (neck.embed_dims, neck.feedforward_channels, neck.num_layers,
+            neck.num_heads) == ((160, 320, 5, 1) if proxy
+                                else (192, 384, 6, 1))
+    layer = int(Path(name).stem[-1]) - 1 if proxy else 3
+    assert neck.supervised_layer == layer
+    if proxy:
+        assert cfg.train_dataloader.dataset.every_nth_image == 5
+    if 'naive' not in name:
+        assert cfg.model.head.mask_loss.loss_weight == .01
+
+
+@pytest.mark.parametrize('name, depth, side', [
+    ('ssa_r101_640', 101, 640), ('ssa_r152_640', 152, 640),
+    ('ssa_r101_800', 101, 800), ('ssa_r101_800_test-dev', 101, 800),
+    ('ssa_r50_640', 50, 640), ('ssa_r152_512', 152, 512),
+    ('ssa_proxy_r50_576_layer4', 50, 576)])
+def test_backbone_and_size_are_those_of_the_name(load, name, depth, side):
+    cfg = load(f'ssa/{name}.py')
+    backbone = cfg.model.backbone
+    assert backbone.depth == depth
+    assert backbone.init_cfg.checkpoint == f'torchvision://resnet{depth}'
+    assert tuple(cfg.codec.input_size) == (side, side)
+
+
+def test_the_test_server_gets_a_file_and_no_figures(load):
+    cfg = load('ssa/ssa_r101_800_test-dev.py')
+    metric, = cfg.test_evaluator
+    assert metric.format_only and metric.outfile_prefix
+    assert 'test-dev' in cfg.test_dataloader.dataset.ann_file
+
+
+# --- a step of training -----------------------------------------------------
+
+
+def small(model) -> dict:
+    """The same model for a small input, without pretrained weights."""
+    model = model.to_dict()
+    model['backbone']['init_cfg'] = None
+    codec = model['head']['decoder']
+    stride = codec['token_stride']
+    assert SIDE % stride == 0
+    codec.update(input_size=(SIDE, SIDE), heatmap_size=(SIDE // 4, ) * 2)
+    codec.pop('grouping', None)  # matters in testing only
+    return model
+
+
+def targets(codec, seed):
+    """A sample of two persons."""
+    rng = np.random.default_rng(seed)
+    encoded = codec.encode(
+        rng.uniform(0, SIDE, (2, 17, 2)).astype(np.float32),
+        np.ones((2, 17), np.float32),
+        rng.integers(0, 2, (2, *codec.heatmap_size)))
+    fields = dict(heatmap_mask=np.ones((1, *codec.heatmap_size)), **{
+        name: encoded[name] for name in ('heatmaps', 'instance_masks')})
+    return PoseDataSample(
+        gt_fields=PixelData(**{name: torch.from_numpy(value)
+                               for name, value in fields.items()}),
+        gt_instance_labels=InstanceData(**{
+            name: torch.from_numpy(encoded[name])
+            for name in ('keypoint_tokens', 'keypoint_weights')}))
+
+
+@pytest.fixture(scope='module')
+def trained():
+    """The models that did their step; configs that share one do it once."""
+    return {}
+
+
+@every_config
+def test_a_step_reaches_every_parameter(load, trained, name):
+    options = small(load(name).model)
+    key = json.dumps(options, sort_keys=True)
+    if key not in trained:
+        trained[key] = gradients_of(options)
+    losses, gradients = trained[key]
+    naive = options['neck'].get('association') == 'naive'
+    assert set(losses) == {'loss_kpt', 'mask_error' if naive else 'loss_mask'}
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses.values())
+    assert all(math.isfinite(size) for size in gradients.values()), gradients
+    none = {name for name, size in gradients.items() if size == 0}
+    assert not none
+
+
+def gradients_of(options) -> tuple:
+    """Losses, and the largest gradient of each parameter, by name."""
+    torch.manual_seed(0)
+    model = MODELS.build(options).train()
+    samples = [targets(model.head.decoder, seed) for seed in range(2)]
+    losses = model.loss(torch.randn(2, 3, SIDE, SIDE), samples)
+    model.parse_losses(losses)[0].backward()
+    return ({name: loss.item() for name, loss in losses.items()},
+            {name: parameter.grad.abs().max().item()
+             for name, parameter in model.named_parameters()})
