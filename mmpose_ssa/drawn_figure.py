@@ -14,8 +14,8 @@ from typing import Iterator, List, Optional, Tuple
 import numpy as np
 
 from .drawn_hull import HAIR_RGB, SKIN_RGB, Texture, paint, random_texture
-from .drawn_skeleton import (ANKLE, ELBOW, HIP, KEYPOINT_NAMES, KNEE,
-                             SHOULDER, WRIST, Skeleton)
+from .drawn_skeleton import (ELBOW, HIP, KEYPOINT_NAMES, KNEE, SHOULDER, WRIST,
+                             Skeleton)
 
 # Parts of the own body on which a keypoint counts as seen: those of its own
 # side and those that have none. Any other part hides it.

@@ -105,9 +105,9 @@ def paint(canvas: np.ndarray, circles_img: np.ndarray,
     if (high <= low).any():
         return (slice(0), slice(0)), np.zeros((0, 0), bool)
     window = slice(low[1], high[1]), slice(low[0], high[0])
-    rows, cols = np.ogrid[window]
-    colours = _fill(texture, circles_img, rows.astype(np.float32),
-                    cols.astype(np.float32))
+    cols, rows = (np.arange(*ends, dtype=np.float32)
+                  for ends in zip(low, high))
+    colours = _fill(texture, circles_img, rows[:, None], cols)
     alpha = np.zeros(colours.shape[:2], np.uint8)
     corners = np.round((hull - low) * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.fillConvexPoly(alpha, corners, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -131,7 +131,7 @@ def covered_mask(canvas: np.ndarray, covered: Covered) -> np.ndarray:
 
 def _fill(texture: Texture, circles_img: np.ndarray, rows: np.ndarray,
           cols: np.ndarray) -> np.ndarray:
-    """(h, w, 3) colours at rows (h, 1) and columns (1, w), with shading."""
+    """(h, w, 3) colours at rows (h, 1) and columns (w,), with shading."""
     start, end = circles_img[0, :2], circles_img[-1, :2]
     axis = end - start
     length = np.hypot(*axis)

@@ -117,9 +117,11 @@ def random_skeleton(rng: np.random.Generator) -> Skeleton:
     Returns:
         Skeleton: In the view frame, in units of the standing height.
     """
-    name = str(rng.choice(list(_POSES), p=[p.share for p in _POSES.values()]))
+    shares = [pose.share for pose in _POSES.values()]
+    name = str(rng.choice(list(_POSES), p=shares))
     pose, build = _POSES[name], _random_build(rng)
-    trunk = rotation(yaw=rng.normal(0, 10), pitch=rng.uniform(*pose.trunk_bent),
+    trunk = rotation(yaw=rng.normal(0, 10),
+                     pitch=rng.uniform(*pose.trunk_bent),
                      roll=rng.normal(0, 5))
     yaw = _random_yaw(rng)
     tilt = rng.normal(0, 18 if name == 'free' else 5)
