@@ -1,6 +1,6 @@
 """Make a small weights file of a training checkpoint: half precision, no state.
 
-    python tools/publish.py work_dirs/ssa_demo/epoch_6.pth weights/ssa_demo.pth
+    python tools/publish.py work_dirs/ssa_demo/epoch_7.pth weights/ssa_demo.pth
 """
 import argparse
 from pathlib import Path

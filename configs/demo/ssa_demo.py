@@ -57,7 +57,7 @@ val_dataloader = dict(
     num_workers=1, dataset=dict(data_root=data_root, pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=6, val_interval=1)
+train_cfg = dict(max_epochs=7, val_interval=1)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 auto_scale_lr = dict(enable=False)
 param_scheduler = [
@@ -69,8 +69,8 @@ param_scheduler = [
         by_epoch=False),
     dict(
         type='CosineAnnealingLR',
-        T_max=6,
-        end=6,
+        T_max=7,
+        end=7,
         eta_min=1e-5,
         by_epoch=True,
         convert_to_iter_based=True)
