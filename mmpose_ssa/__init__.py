@@ -13,9 +13,9 @@ __version__ = '0.1.0'
 
 NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 # The rooms that need all of them; `compat` makes the others importable.
-ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'codec',
-         'encoder', 'losses', 'head', 'estimator', 'ceiling', 'metrics',
-         'optim', 'inferencer')
+ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'candidates',
+         'codec', 'encoder', 'losses', 'head', 'estimator', 'ceiling',
+         'metrics', 'optim', 'inferencer')
 
 
 class _InstallationHint:

@@ -1,22 +1,22 @@
 """Between annotations and network outputs, both ways.
 
 The one place for strides, the number, order and graph of the keypoints, and
-the thresholds of sections 2.4 and 2.5. Decided where the paper is silent: of
-equal cells in one window the first is the candidate; no candidate lies outside
-the image's content; at most ``max_candidates`` per type and ``max_persons``
-per image are kept; locations are refined inside the cell.
+the thresholds of sections 2.4 and 2.5. Decided where the paper is silent: no
+candidate lies outside the image's content; at most ``max_persons`` per image
+are kept; locations are refined inside the cell.
 """
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.codecs.utils import (generate_gaussian_heatmaps,
                                  generate_unbiased_gaussian_heatmaps)
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
+from .candidates import (Candidates, find_candidates, quarter_offset,
+                         taylor_offset)
 from .encoder import Attention
 from .grouping import (check_order, group_body_first, group_part_first,
                        search_path)
@@ -47,19 +47,6 @@ class DecodedPersons(NamedTuple):
     maps: np.ndarray
     candidates: np.ndarray
     rows: np.ndarray
-
-
-class Candidates(NamedTuple):
-    """M local maxima of the heatmaps of one image, in row-major order.
-
-    Attributes:
-        types: (M,) keypoint types.
-        cells: (M, 2) x and y in ``_hm`` cells.
-        scores: (M,) heatmap values.
-    """
-    types: np.ndarray
-    cells: np.ndarray
-    scores: np.ndarray
 
 
 @KEYPOINT_CODECS.register_module()
@@ -250,7 +237,7 @@ class AttentionGrouping(BaseKeypointCodec):
                    heatmaps: Tensor,
                    content_inp: Optional[Sequence[float]] = None
                    ) -> Candidates:
-        """Local maxima above the threshold, the best of each type.
+        """The candidates of one image (section 2.4).
 
         Args:
             heatmaps: (K, H/4, W/4).
@@ -259,23 +246,10 @@ class AttentionGrouping(BaseKeypointCodec):
         Returns:
             The candidates, see :class:`Candidates`.
         """
-        x0, y0, x1, y1 = self._content_cells(heatmaps.shape, content_inp)
-        window, pad = self.nms_kernel, self.nms_kernel // 2
-        maps = heatmaps[:, None, y0:y1, x0:x1]
-        peaks = (maps == F.max_pool2d(maps, window, 1, pad)) & (
-            maps > self.score_threshold)
-        # Peaks in one window are equal: of these the first in row-major order
-        earlier = maps.new_ones(window * window)
-        earlier[window * window // 2:] = 0
-        peaks &= F.conv2d(
-            peaks.to(maps), earlier.view(1, 1, window, window),
-            padding=pad) < 0.5
-        types, _, ys, xs = peaks.nonzero(as_tuple=True)
-        scores = maps[types, 0, ys, xs].cpu().numpy()
-        types = types.cpu().numpy()
-        cells = torch.stack([xs + x0, ys + y0], dim=-1).cpu().numpy()
-        kept = self._best_of_each_type(types, scores)
-        return Candidates(types[kept], cells[kept], scores[kept])
+        return find_candidates(
+            heatmaps, self.score_threshold, self.nms_kernel,
+            self.max_candidates, self._content_cells(heatmaps.shape,
+                                                     content_inp))
 
     def group(self, types: np.ndarray, scores: np.ndarray,
               affinity: np.ndarray) -> np.ndarray:
@@ -295,17 +269,6 @@ class AttentionGrouping(BaseKeypointCodec):
         return (max(int(np.ceil(x0)), 0), max(int(np.ceil(y0)), 0),
                 min(int(np.floor(x1)) + 1, w), min(int(np.floor(y1)) + 1, h))
 
-    def _best_of_each_type(self, types: np.ndarray,
-                           scores: np.ndarray) -> np.ndarray:
-        """Ascending indices of the ``max_candidates`` best per type."""
-        if not self.max_candidates:
-            return np.arange(len(types))
-        ranked = np.lexsort((-scores, types))
-        ranked_types = types[ranked]
-        rank = np.arange(len(types)) - np.searchsorted(ranked_types,
-                                                       ranked_types)
-        return np.sort(ranked[rank < self.max_candidates])
-
     def _locations(self, heatmaps: np.ndarray,
                    found: Candidates) -> np.ndarray:
         """(M, 2) locations in ``_inp``, with (0, 0) appended for index -1."""
@@ -314,58 +277,6 @@ class AttentionGrouping(BaseKeypointCodec):
             refine = taylor_offset if self.unbiased else quarter_offset
             points = points + refine(heatmaps, found.types, found.cells)
         return np.concatenate([points * self.heatmap_stride, np.zeros((1, 2))])
-
-
-def quarter_offset(heatmaps: np.ndarray, types: np.ndarray,
-                   cells: np.ndarray) -> np.ndarray:
-    """A quarter of a cell toward the higher neighbour, along each axis.
-
-    Args:
-        heatmaps: (K, H/4, W/4).
-        types: (M,) keypoint types.
-        cells: (M, 2) x and y of local maxima in cells.
-
-    Returns:
-        (M, 2) offsets in cells; 0 along an axis where a neighbour is missing.
-    """
-    patch = _neighbourhood(heatmaps, types, cells)
-    slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0],
-                      patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
-    return 0.25 * np.sign(np.nan_to_num(slope))
-
-
-def taylor_offset(heatmaps: np.ndarray, types: np.ndarray,
-                  cells: np.ndarray) -> np.ndarray:
-    """Maximum of the second-order expansion of the log heatmap (DARK).
-
-    Exact for Gaussians. Arguments and result as :func:`quarter_offset`. An
-    offset of more than one cell says that the expansion does not hold there;
-    the cell's centre is then kept, as at the border.
-    """
-    patch = np.log(np.maximum(_neighbourhood(heatmaps, types, cells), 1e-10))
-    gradient = 0.5 * np.stack([patch[:, 1, 2] - patch[:, 1, 0],
-                               patch[:, 2, 1] - patch[:, 0, 1]], axis=-1)
-    xx = patch[:, 1, 2] - 2 * patch[:, 1, 1] + patch[:, 1, 0]
-    yy = patch[:, 2, 1] - 2 * patch[:, 1, 1] + patch[:, 0, 1]
-    xy = 0.25 * (patch[:, 2, 2] - patch[:, 2, 0] - patch[:, 0, 2]
-                 + patch[:, 0, 0])
-    det = xx * yy - xy * xy
-    with np.errstate(divide='ignore', invalid='ignore'):
-        offset = -np.stack([yy * gradient[:, 0] - xy * gradient[:, 1],
-                            xx * gradient[:, 1] - xy * gradient[:, 0]],
-                           axis=-1) / det[:, None]
-    holds = (det > 0) & (xx < 0) & (np.abs(offset) <= 1).all(axis=-1)
-    return np.where(holds[:, None], offset, 0)
-
-
-def _neighbourhood(heatmaps: np.ndarray, types: np.ndarray,
-                   cells: np.ndarray) -> np.ndarray:
-    """(M, 3, 3) values around the cells, NaN outside the map."""
-    padded = np.pad(heatmaps.astype(np.float64), ((0, 0), (1, 1), (1, 1)),
-                    constant_values=np.nan)
-    around = np.arange(3)
-    return padded[types[:, None, None], cells[:, 1, None, None]
-                  + around[:, None], cells[:, 0, None, None] + around]
 
 
 def _check_codec(input_size, heatmap_size, token_stride, grouping, nms_kernel,

@@ -62,12 +62,14 @@ class TorchLayer(nn.Module):
         self.linear1 = nn.Linear(DIMS, HIDDEN)
         self.linear2 = nn.Linear(HIDDEN, DIMS)
         self.norm1, self.norm2 = nn.LayerNorm(DIMS), nn.LayerNorm(DIMS)
+        self.dropout = nn.Identity()
 
     def forward(self, x, pos):
         attended, matrix = self.self_attn(
             x + pos, x + pos, x, need_weights=True)
-        x = self.norm1(x + attended)
-        return self.norm2(x + self.linear2(F.relu(self.linear1(x)))), matrix
+        x = self.norm1(x + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(x)))
+        return self.norm2(x + self.dropout(self.linear2(hidden))), matrix
 
 
 class TorchEncoder(nn.Module):
@@ -161,6 +163,22 @@ def test_dropout_never_touches_the_attention_handed_on():
     still, out = neck.eval()([x])
     assert torch.equal(given.rows(1, tokens), still.rows(1, tokens))
     assert torch.equal(out, neck([x])[1])
+
+
+class Thinned(nn.Module):
+    """What dropout does, the same each time."""
+
+    def forward(self, x):
+        return x * torch.linspace(0, 2, x.shape[-1], dtype=x.dtype)
+
+
+def test_dropout_is_on_both_sublayers_and_inside_the_second():
+    neck = build()
+    theirs = TorchEncoder(neck, 1)
+    for layer in (*neck.layers, *theirs.layers):
+        layer.dropout = Thinned()
+    x = features()
+    assert_close(neck([x])[1], theirs(x)[1])
 
 
 def test_weights_start_as_torchs_do():

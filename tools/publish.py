@@ -1,4 +1,4 @@
-"""Make a small weights file of a training checkpoint: half precision, no state.
+"""Make a small weights file of a checkpoint: half precision, no optimizer.
 
     python tools/publish.py work_dirs/ssa_demo/epoch_7.pth weights/ssa_demo.pth
 """
