@@ -2,8 +2,8 @@
 
 ``custom_imports=dict(imports=['mmpose_ssa'], allow_failed_imports=False)`` is
 all that a config needs. Without MMPose the pure rooms still import
-(``drawn_people``, ``person_masks``, ``grouping``, ``refinement``); the others
-then say what is missing and how to install it.
+(``drawn_*``, ``frames``, ``grouping``, ``person_masks``, ``refinement``,
+``visualizer``); the others then say what is missing and how to install it.
 """
 import sys
 from importlib import import_module
@@ -15,7 +15,7 @@ NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 # The rooms that need all of them; `compat` makes the others importable.
 ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'candidates',
          'codec', 'encoder', 'losses', 'head', 'estimator', 'ceiling',
-         'metrics', 'optim', 'inferencer')
+         'metrics', 'optim', 'inferencer', 'complexity')
 
 
 class _InstallationHint:

@@ -35,14 +35,18 @@ def find_candidates(heatmaps: Tensor, threshold: float, window: int,
         threshold: t, which the value must exceed.
         window: Odd side of the window, in cells.
         limit: Most candidates per type; 0 for no limit.
-        content_hm: (x0, y0, x1, y1), the half-open range of cells searched.
+        content_hm: (x0, y0, x1, y1), the half-open range of cells with
+            candidates; maxima are those of the whole map.
 
     Returns:
         The candidates, see :class:`Candidates`.
     """
     x0, y0, x1, y1 = content_hm
-    maps, pad = heatmaps[:, None, y0:y1, x0:x1], window // 2
-    peaks = (maps == F.max_pool2d(maps, window, 1, pad)) & (maps > threshold)
+    maps, pad = heatmaps[:, None], window // 2
+    inside = torch.zeros_like(maps, dtype=torch.bool)
+    inside[..., y0:y1, x0:x1] = True
+    peaks = (maps == F.max_pool2d(maps, window, 1, pad)) & (
+        maps > threshold) & inside
     # Peaks in one window are equal: of these the first in row-major order
     earlier = maps.new_ones(window * window)
     earlier[window * window // 2:] = 0
@@ -51,7 +55,7 @@ def find_candidates(heatmaps: Tensor, threshold: float, window: int,
     types, _, ys, xs = peaks.nonzero(as_tuple=True)
     scores = maps[types, 0, ys, xs].cpu().numpy()
     types = types.cpu().numpy()
-    cells = torch.stack([xs + x0, ys + y0], dim=-1).cpu().numpy()
+    cells = torch.stack([xs, ys], dim=-1).cpu().numpy()
     kept = _best_of_each_type(types, scores, limit)
     return Candidates(types[kept], cells[kept], scores[kept])
 

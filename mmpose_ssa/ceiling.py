@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .codec import AttentionGrouping
 from .estimator import SSAPoseEstimator
-from .head import as_instances, content_box, input_from_image
+from .frames import content_box, input_from_image
+from .head import as_instances
 from .person_masks import image_to_heatmap, rasterize
 
 

@@ -111,9 +111,10 @@ class AttentionGrouping(BaseKeypointCodec):
                  edges: Optional[Sequence[Tuple[int, int]]] = None) -> None:
         super().__init__()
         if num_keypoints == 17:
-            order, edges = order or COCO_ORDER, edges or COCO_EDGES
+            order = COCO_ORDER if order is None else order
+            edges = COCO_EDGES if edges is None else edges
         _check_codec(input_size, heatmap_size, token_stride, grouping,
-                     nms_kernel, num_keypoints, order, edges)
+                     mask_mode, nms_kernel, num_keypoints, order, edges)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.heatmap_stride = input_size[0] // heatmap_size[0]
@@ -191,6 +192,24 @@ class AttentionGrouping(BaseKeypointCodec):
         cells = np.floor(points_inp / self.token_stride).astype(np.int64)
         return cells[..., 1].clip(0, h - 1) * w + cells[..., 0].clip(0, w - 1)
 
+    def check_grid(self, grid: Tuple[int, int],
+                   heatmap_shape: Tuple[int, int]) -> None:
+        """Raise ValueError unless tokens and heatmaps cover one input.
+
+        Args:
+            grid: (h, w) of the attention.
+            heatmap_shape: (H/4, W/4) of the heatmaps.
+        """
+        expected = tuple(
+            -(-side * self.heatmap_stride // self.token_stride)
+            for side in heatmap_shape)
+        if tuple(grid) != expected:
+            raise ValueError(
+                f'the attention has a grid of {tuple(grid)} tokens, but '
+                f'heatmaps of {tuple(heatmap_shape)} cells and token_stride '
+                f'{self.token_stride} need {expected}: set token_stride to '
+                'the stride of the backbone')
+
     # --- outputs -> persons ---
 
     def decode(self,
@@ -212,6 +231,7 @@ class AttentionGrouping(BaseKeypointCodec):
             The persons, see :class:`DecodedPersons`.
         """
         heatmaps = heatmaps.detach().float()
+        self.check_grid(attention.grid, heatmaps.shape[1:])
         found = self.candidates(heatmaps, content_inp)
         grid = attention.grid
         tokens = self.tokens(found.cells * self.heatmap_stride, grid)
@@ -279,8 +299,8 @@ class AttentionGrouping(BaseKeypointCodec):
         return np.concatenate([points * self.heatmap_stride, np.zeros((1, 2))])
 
 
-def _check_codec(input_size, heatmap_size, token_stride, grouping, nms_kernel,
-                 num_keypoints, order, edges) -> None:
+def _check_codec(input_size, heatmap_size, token_stride, grouping, mask_mode,
+                 nms_kernel, num_keypoints, order, edges) -> None:
     """Raise ValueError for arguments that do not fit each other."""
     if any(size % token_stride for size in input_size):
         raise ValueError(f'input_size {tuple(input_size)} must be a multiple '
@@ -293,8 +313,12 @@ def _check_codec(input_size, heatmap_size, token_stride, grouping, nms_kernel,
     if grouping not in ('part_first', 'body_first'):
         raise ValueError("grouping must be 'part_first' or 'body_first', got "
                          f'{grouping!r}')
-    if nms_kernel % 2 != 1:
-        raise ValueError(f'nms_kernel must be odd, got {nms_kernel}')
+    if mask_mode not in ('soft', 'binary'):
+        raise ValueError("mask_mode must be 'soft' or 'binary', got "
+                         f'{mask_mode!r}')
+    if nms_kernel < 1 or nms_kernel % 2 != 1:
+        raise ValueError(f'nms_kernel must be odd and positive, got '
+                         f'{nms_kernel}')
     if order is None or edges is None:
         raise ValueError(f'{num_keypoints} keypoints need their own `order` '
                          'and `edges`: the paper gives them for 17 only')

@@ -15,6 +15,7 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 from mmengine.fileio import exists
+from mmengine.logging import print_log
 from mmpose.datasets.datasets.body import CocoDataset
 from mmpose.datasets.transforms import LoadImage
 from mmpose.registry import DATASETS, TRANSFORMS
@@ -80,8 +81,14 @@ class CheckedCocoDataset(CocoDataset):
                 images: List[dict]) -> Tuple[List[dict], List[dict]]:
         """Keep every n-th image by ascending id, and its persons."""
         chosen = set(sorted(self.coco.imgs)[::self.every_nth_image])
-        return ([p for p in persons if p['img_id'] in chosen],
-                [i for i in images if i['img_id'] in chosen])
+        images = [i for i in images if i['img_id'] in chosen]
+        persons = [p for p in persons if p['img_id'] in chosen]
+        empty = len(images) - len({p['img_id'] for p in persons})
+        if empty and not self.test_mode:
+            print_log(
+                f'{empty} of {len(images)} images of {self.ann_file} show '
+                'nobody and are not trained on', logger='current')
+        return persons, images
 
     def _check_entries(self) -> None:
         """What must hold in training and testing."""
@@ -95,7 +102,7 @@ class CheckedCocoDataset(CocoDataset):
                 [i for i, times in Counter(e['id'] for e in entries).items()
                  if times > 1],
                 f'has {kind} that share an id',
-                'number them anew: of each but one would be used')
+                'number them anew: only one of each would be used')
         self._refuse_any(
             list(dict.fromkeys(ann['image_id'] for ann in annotations
                                if ann['image_id'] not in self.coco.imgs)),
@@ -110,6 +117,9 @@ class CheckedCocoDataset(CocoDataset):
         if 'person' not in names.values():
             self._refuse(f"has no category 'person' among {names}",
                          "write categories=[dict(id=1, name='person')] to it")
+        if names.get(1) != 'person':
+            self._refuse(f"numbers the category 'person' otherwise: {names}",
+                         'give it the id 1, by which results are evaluated')
         self._refuse_any(
             [ann['id'] for ann in annotations
              if names.get(ann['category_id']) == 'person'

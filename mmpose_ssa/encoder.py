@@ -91,7 +91,8 @@ class MeanAttention:
 Attention = Union[TokenAttention, MeanAttention]
 
 
-def sine_position(grid: Tuple[int, int], embed_dims: int, **tensor) -> Tensor:
+def sine_position(grid: Tuple[int, int], embed_dims: int,
+                  **options) -> Tensor:
     """Fixed 2D sine position embedding of TransPose and DETR.
 
     Rows and columns are counted from 1 and normalised to 2 pi, temperature
@@ -100,16 +101,16 @@ def sine_position(grid: Tuple[int, int], embed_dims: int, **tensor) -> Tensor:
     Args:
         grid: (h, w) in tokens.
         embed_dims: d, a multiple of 4.
-        **tensor: dtype and device of the result.
+        **options: dtype and device of the result.
 
     Returns:
         (h * w, d).
     """
     half = embed_dims // 2
-    frequency = 10000**(-2 * (torch.arange(half, **tensor) // 2) / half)
+    frequency = 10000**(-2 * (torch.arange(half, **options) // 2) / half)
     axes = []
     for size in grid:
-        angle = torch.arange(1, size + 1, **tensor) / (size + 1e-6)
+        angle = torch.arange(1, size + 1, **options) / (size + 1e-6)
         angle = 2 * math.pi * angle[:, None] * frequency
         axes.append(
             torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()],
@@ -118,7 +119,7 @@ def sine_position(grid: Tuple[int, int], embed_dims: int, **tensor) -> Tensor:
     h, w = grid
     return torch.cat([
         y[:, None].expand(h, w, half), x[None].expand(h, w, half)], dim=-1
-    ).flatten(0, 1)  # yapf: disable
+    ).flatten(0, 1)
 
 
 class SelfAttention(nn.Module):
@@ -245,9 +246,11 @@ class SSATransformer(BaseModule):
                          attn_drop) for _ in range(num_layers))
         if association == 'independent':
             self.independent = QueryKey(embed_dims, num_heads)
-        for parameter in self.parameters():
+        for name, parameter in self.named_parameters():
             if parameter.dim() == 2:  # the encoder's; the projection is 4D
                 nn.init.xavier_uniform_(parameter)
+            elif name.endswith(('in_proj.bias', 'out_proj.bias')):
+                nn.init.zeros_(parameter)  # as in nn.MultiheadAttention
 
     def forward(self, feats: Sequence[Tensor]) -> Tuple[Attention, Tensor]:
         """Encode the last feature map.
@@ -263,7 +266,10 @@ class SSATransformer(BaseModule):
         x = self.projection(feats[-1])
         grid = x.shape[2:]
         x = x.flatten(2).transpose(1, 2)
-        pos = sine_position(grid, x.shape[-1], dtype=x.dtype, device=x.device)
+        # At least float32: under autocast, too, training and testing agree
+        pos = sine_position(
+            grid, x.shape[-1], device=x.device,
+            dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
         attentions = []
         for i, layer in enumerate(self.layers):
             if self._is_independent(i):

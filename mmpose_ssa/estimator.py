@@ -7,7 +7,7 @@ from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from .head import input_from_image
+from .frames import input_from_image
 from .person_masks import encode_rle, image_masks
 
 

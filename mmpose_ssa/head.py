@@ -6,6 +6,7 @@ masked squared error averaged over images, types and cells.
 """
 from typing import List, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmengine.structures import InstanceData, PixelData
 from mmpose.models.heads import HeatmapHead
@@ -14,6 +15,7 @@ from mmpose.registry import MODELS
 from torch import Tensor
 
 from .encoder import Attention, MeanAttention
+from .frames import content_box
 
 Features = Tuple[Attention, Tensor]
 
@@ -53,6 +55,10 @@ class SSAHead(HeatmapHead):
             decoder=decoder,
             init_cfg=init_cfg)
         self.mask_loss_module = MODELS.build(mask_loss)
+        if decoder and self.decoder.num_keypoints != out_channels:
+            raise ValueError(
+                f'out_channels {out_channels} must be the number of keypoints '
+                f'of the decoder, {self.decoder.num_keypoints}')
 
     def loss(self,
              feats: Features,
@@ -79,6 +85,8 @@ class SSAHead(HeatmapHead):
                 f'heatmaps {tuple(heatmaps.shape)} but targets '
                 f'{tuple(target.shape)}: backbone stride and deconvolutions '
                 "do not give the codec's heatmap_size")
+        if self.decoder is not None:
+            self.decoder.check_grid(feats[0].grid, target.shape[2:])
         losses = dict(
             loss_kpt=self.loss_module(heatmaps.float(), target, None, valid))
         error = self.mask_loss_module(
@@ -139,22 +147,6 @@ class SSAHead(HeatmapHead):
                 MeanAttention([plain[0], mirrored[0].flipped()]))
 
 
-def input_from_image(metainfo: dict) -> tuple:
-    """(scale, offset), (x, y) each, of x_inp = scale * x_img + offset."""
-    size, scale, center = (
-        torch.tensor(metainfo[key], dtype=torch.float64).numpy()
-        for key in ('input_size', 'input_scale', 'input_center'))
-    return size / scale, (scale / 2 - center) * size / scale
-
-
-def content_box(metainfo: dict) -> tuple:
-    """(x0, y0, x1, y1) of the image inside the input, ``_inp`` indices."""
-    scale, offset = input_from_image(metainfo)
-    h, w = metainfo['ori_shape']
-    edges = [scale * edge + offset for edge in ((-.5, -.5), (w - .5, h - .5))]
-    return (*edges[0], *edges[1])
-
-
 def as_instances(persons, output_attention: bool) -> InstanceData:
     """Decoded persons in MMPose's terms; boxes are the keypoints' extent."""
     found = persons.candidates >= 0
@@ -164,10 +156,10 @@ def as_instances(persons, output_attention: bool) -> InstanceData:
         keypoints=persons.keypoints,
         keypoint_scores=persons.keypoint_scores,
         bbox_scores=persons.scores,
-        bboxes=torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4).numpy(),
+        bboxes=np.reshape(np.array(boxes, np.float64), (-1, 4)),
         attention_maps=persons.maps)
     if output_attention:
-        padded = torch.from_numpy(persons.rows)
-        padded = torch.cat([padded, padded.new_zeros(1, *padded.shape[1:])])
-        instances.keypoint_attention = padded[persons.candidates].numpy()
+        nothing = np.zeros((1, *persons.rows.shape[1:]), np.float32)
+        rows = np.concatenate([persons.rows, nothing])
+        instances.keypoint_attention = rows[persons.candidates]
     return instances

@@ -14,11 +14,11 @@ from mmpose.apis import inference_bottomup, init_model
 from mmpose.structures import PoseDataSample
 
 from .datasets import LoadCheckedImage
-from .head import input_from_image
-from .visualizer import (Skeleton, attention_on_image, draw_attention,
-                         draw_persons, sample_keypoints, side_by_side)
-
-PERSON_ID = 1  # COCO's category
+from .frames import input_from_image
+from .metrics import PERSON_ID
+from .person_masks import maps_on_image
+from .visualizer import (Skeleton, draw_attention, draw_persons,
+                         sample_keypoints, side_by_side)
 
 
 def load_model(config: Union[str, Config],
@@ -152,8 +152,9 @@ def pictures(model: nn.Module, image: np.ndarray, sample: PoseDataSample,
                            masks, skeleton, kpt_thr)
     panels, captions = [persons], ['persons']
     for p, k in sample_keypoints(found.keypoint_scores):
-        attention = attention_on_image(
-            found.keypoint_attention[p, k], image.shape[:2],
+        row = found.keypoint_attention[p, k]
+        attention, = maps_on_image(
+            row[None] / row.max(), image.shape[:2],
             *input_from_image(sample.metainfo),
             model.head.decoder.token_stride)
         panels.append(draw_attention(image, attention, found.keypoints[p, k]))

@@ -12,7 +12,7 @@ Frames. Two conventions meet in this room and differ by half a pixel:
 
 Pure: arrays in, arrays out; no argument is changed.
 """
-from typing import List, Sequence, Tuple, Union
+from typing import Iterator, List, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ Polygons = List[Sequence[float]]
 Segmentation = Union[Polygons, dict]
 
 # --------------------------------------------------------------------------
-# Training: annotations -> masks at heatmap size (section 2 of the losses)
+# Training: annotations -> masks at heatmap size
 # --------------------------------------------------------------------------
 
 
@@ -264,6 +264,32 @@ def _better_of(first: np.ndarray, second: np.ndarray,
     return np.where(padded[second] > padded[first], second, first)
 
 
+def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],
+                  scale: Sequence[float], offset: Sequence[float],
+                  stride: int) -> Iterator[np.ndarray]:
+    """Resize maps on the token grid to the original image, one by one.
+
+    Bilinear with half-pixel centres; padding and resizing of the network
+    input are undone on the way, so only the image's own pixels are computed.
+
+    Args:
+        maps: (P, h, w).
+        img_shape: (height, width) of the original image.
+        scale: (x, y) factors and
+        offset: (x, y) offsets of ``x_inp = scale * x_img + offset``, pixel
+            indices on both sides.
+        stride: Input pixels per token, r.
+
+    Yields:
+        P maps (H, W), float32.
+    """
+    down, across = (
+        _interpolation(size, n, s, o, stride) for size, n, s, o in zip(
+            img_shape, maps.shape[1:], scale[::-1], offset[::-1]))
+    for token_map in maps.astype(np.float32):
+        yield (across @ token_map.T @ down.T).T
+
+
 def image_masks(maps: np.ndarray,
                 img_shape: Tuple[int, int],
                 scale: Sequence[float],
@@ -273,15 +299,11 @@ def image_masks(maps: np.ndarray,
                 mode: str = 'soft') -> np.ndarray:
     """Person maps on the token grid -> binary masks of the original image.
 
-    Bilinear with half-pixel centres; padding and resizing of the network
-    input are undone on the way, so only the image's own pixels are computed.
-
     Args:
         maps: (P, h, w), maximum 1.
         img_shape: (height, width) of the original image.
-        scale: (x, y) factors and
-        offset: (x, y) offsets of ``x_inp = scale * x_img + offset``, pixel
-            indices on both sides.
+        scale: As in :func:`maps_on_image`.
+        offset: As in :func:`maps_on_image`.
         stride: Input pixels per token, r.
         threshold: sigma.
         mode: 'soft' resizes the map and thresholds it at sigma; 'binary',
@@ -294,12 +316,11 @@ def image_masks(maps: np.ndarray,
         raise ValueError(f"mask mode must be 'soft' or 'binary', got {mode!r}")
     if mode == 'binary':
         maps, threshold = maps > threshold, 0.5
-    down, across = (
-        _interpolation(size, n, s, o, stride) for size, n, s, o in zip(
-            img_shape, maps.shape[1:], scale[::-1], offset[::-1]))
-    columns = np.matmul(across, maps.astype(np.float32).transpose(0, 2, 1))
-    masks = np.matmul(columns, down.T) > threshold  # (P, W, H)
-    return masks.view(np.uint8).transpose(2, 1, 0)
+    masks = np.empty((len(maps), img_shape[1], img_shape[0]), np.uint8)
+    resized = maps_on_image(maps, img_shape, scale, offset, stride)
+    for mask, image_map in zip(masks, resized):
+        mask[:] = image_map.T > threshold
+    return masks.transpose(2, 1, 0)
 
 
 def _interpolation(size_img: int, size_tok: int, scale: float, offset: float,

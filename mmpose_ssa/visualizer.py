@@ -125,31 +125,6 @@ def sample_keypoints(scores: np.ndarray,
             if scores[p, ranking[p, rank]] > 0][:number]
 
 
-def attention_on_image(attention: np.ndarray, img_shape: Tuple[int, int],
-                       scale: Sequence[float], offset: Sequence[float],
-                       stride: int) -> np.ndarray:
-    """Resize an attention row to the original image, over its maximum.
-
-    Args:
-        attention: (h, w) on token cells.
-        img_shape: (H, W) of the original image.
-        scale: (x, y) factors and
-        offset: (x, y) offsets of ``x_inp = scale * x_img + offset``.
-        stride: Input pixels per token.
-
-    Returns:
-        (H, W) float32 in [0, 1], bilinear with half-pixel centres.
-    """
-    scale, offset = np.asarray(scale, float), np.asarray(offset, float)
-    matrix = np.column_stack([
-        np.diag(scale / stride), (offset + 0.5) / stride - 0.5])
-    resized = cv2.warpAffine(
-        np.float32(attention), matrix, tuple(img_shape[1::-1]),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE)
-    return resized / max(float(np.max(attention)), 1e-12)
-
-
 def draw_attention(image: np.ndarray,
                    attention: np.ndarray,
                    point: Sequence[float],

@@ -184,6 +184,19 @@ def test_no_candidate_lies_outside_the_content():
     assert found.cells.tolist() == [[9, y] for y in range(3, 10)]
 
 
+def test_a_maximum_is_one_of_the_whole_map():
+    """What rises towards a peak in the padding is no maximum."""
+    heatmaps = peaks((1, 12, 16), (0, 6, 3, .5), (0, 9, 3, .9), (0, 2, 9, .4))
+    found = codec_of().candidates(heatmaps, (0, 0, 31, 47))
+    assert found.cells.tolist() == [[2, 9]]
+
+
+def test_attention_of_another_stride_is_refused():
+    attention = Matrix(np.eye(48), grid=(6, 8))
+    with pytest.raises(ValueError, match=r'\(6, 8\) tokens.*16 need \(3, 4\)'):
+        codec_of().decode(torch.zeros(17, 12, 16), attention)
+
+
 # --- locations inside the cell ----------------------------------------------
 
 CENTRE = np.zeros(1, int), np.array([[1, 1]])
@@ -395,7 +408,10 @@ def test_other_skeletons_need_order_and_edges(given):
     (dict(heatmap_size=(16, 16)), r'\(16, 16\) must be one whole number'),
     (dict(heatmap_size=(24, 18)), r'must be one whole number, got \[2\.66'),
     (dict(grouping='greedy'), "'part_first' or 'body_first', got 'greedy'"),
-    (dict(nms_kernel=6), 'nms_kernel must be odd, got 6'),
+    (dict(nms_kernel=6), 'nms_kernel must be odd and positive, got 6'),
+    (dict(nms_kernel=-7), 'nms_kernel must be odd and positive, got -7'),
+    (dict(mask_mode='hard'), "mask_mode must be 'soft' or 'binary', got"),
+    (dict(order=()), 'must name each of the 17 keypoints'),
     (dict(order=[1] * 17), 'must name each of the 17 keypoints'),
     (dict(edges=[(0, 17)]), r'edge \(0, 17\) names a keypoint that does not'),
 ])

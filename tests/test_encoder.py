@@ -360,6 +360,21 @@ def test_no_matrix_is_built():
     assert largest.elements == length**2
 
 
+def test_the_position_is_float32_before_bfloat16(monkeypatch):
+    """Computed in bfloat16 it would differ from the one in testing."""
+    seen = []
+
+    def watched(*args, **options):
+        seen.append(options['dtype'])
+        return sine_position(*args, **options)
+
+    monkeypatch.setattr('mmpose_ssa.encoder.sine_position', watched)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        build().float()([features().float()])
+    build().double()([features().double()])
+    assert seen == [torch.float32, torch.float64]
+
+
 def test_rows_are_float32_in_bfloat16():
     neck = build(num_heads=2).float()
     tokens = torch.arange(LENGTH)

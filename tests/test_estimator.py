@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from mmpose_ssa import transforms
 from mmpose_ssa.encoder import TokenAttention
-from mmpose_ssa.head import input_from_image
+from mmpose_ssa.frames import input_from_image
 from mmpose_ssa.person_masks import image_masks
 
 pytestmark = pytest.mark.usefixtures('mmpose')

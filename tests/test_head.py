@@ -12,7 +12,8 @@ from torch.testing import assert_close
 
 from mmpose_ssa.codec import DecodedPersons
 from mmpose_ssa.encoder import TokenAttention
-from mmpose_ssa.head import as_instances, content_box, input_from_image
+from mmpose_ssa.frames import content_box, input_from_image
+from mmpose_ssa.head import as_instances
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
@@ -95,6 +96,17 @@ def test_without_weight_the_error_is_logged_and_trains_nothing():
         mask_loss=dict(type='AttentionMaskLoss', loss_weight=1.))
     assert_close(losses['mask_error'],
                  supervised.loss(feats, samples)['loss_mask'].detach())
+
+
+def test_keypoints_and_tokens_must_be_those_of_the_decoder():
+    with pytest.raises(ValueError, match='out_channels 14 .* decoder, 17'):
+        head_of(out_channels=14)
+    attention, feats = features()
+    coarse = TokenAttention(attention.q[:, :, :16], attention.k[:, :, :16],
+                            (4, 4))
+    with pytest.raises(ValueError, match=r'grid of \(4, 4\) tokens.* 8 need '
+                       r'\(8, 8\): set token_stride'):
+        head_of().loss((coarse, feats), [sample(), sample()])
 
 
 def test_targets_of_another_size_are_refused():

@@ -14,7 +14,7 @@ import mmpose_ssa
 ROOT = Path(__file__).parents[1]
 PURE = ('drawn_skeleton', 'drawn_hull', 'drawn_figure', 'drawn_annotation',
         'drawn_background', 'drawn_scene', 'drawn_people', 'person_masks',
-        'grouping', 'refinement')
+        'grouping', 'refinement', 'frames', 'visualizer')
 FAMILY = {'mmpose', 'mmdet', 'mmcv', 'mmcv-lite', 'mmengine', 'openmim'}
 
 # --- without MMPose ---------------------------------------------------------
@@ -86,6 +86,8 @@ def test_every_room_is_a_file_and_none_of_them_is_pure():
     for room in mmpose_ssa.ROOMS:
         assert (ROOT / 'mmpose_ssa' / f'{room}.py').is_file()
     assert not set(PURE) & set(mmpose_ssa.ROOMS)
+    files = {path.stem for path in (ROOT / 'mmpose_ssa').glob('*.py')}
+    assert files == {*PURE, *mmpose_ssa.ROOMS, '__init__'}
     assert mmpose_ssa.ROOMS[0] == 'compat'
 
 

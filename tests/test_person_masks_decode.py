@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmpose_ssa.person_masks import (encode_rle, image_masks, instance_scores,
-                                     merge_persons, person_maps)
+                                     maps_on_image, merge_persons, person_maps)
 
 # --- maps and scores --------------------------------------------------------
 
@@ -154,6 +154,14 @@ def test_plain_resizing_is_that_of_torch(rng, img_shape, mode, level):
     assert clear.mean() > .99
     assert_array_equal(masks.transpose(2, 0, 1)[clear],
                        (expected > level)[clear])
+
+
+def test_maps_keep_their_values_on_the_image(rng):
+    maps = rng.random((2, 6, 9)).astype(np.float32)
+    expected = F.interpolate(torch.from_numpy(maps)[None], (48, 72),
+                             mode='bilinear', align_corners=False)[0]
+    found = np.stack(list(maps_on_image(maps, (48, 72), (1, 1), (0, 0), 8)))
+    assert_allclose(found, expected, atol=1e-6)
 
 
 def test_padding_and_scale_are_undone():

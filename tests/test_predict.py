@@ -9,18 +9,16 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 
 from mmpose_ssa.inferencer import (inference_bottomup, load_model, pictures,
                                    write_predictions)
-from mmpose_ssa.person_masks import image_masks
-from mmpose_ssa.visualizer import (Skeleton, attention_on_image,
-                                   draw_attention, draw_persons, draw_skeleton,
-                                   draw_star, paint_mask, person_colors,
-                                   sample_keypoints, side_by_side)
+from mmpose_ssa.visualizer import (Skeleton, draw_attention, draw_persons,
+                                   draw_skeleton, draw_star, paint_mask,
+                                   person_colors, sample_keypoints,
+                                   side_by_side)
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / 'tests/data/ssa_tiny_64.py')
@@ -268,19 +266,6 @@ def test_a_keypoint_of_each_person_first():
     assert sample_keypoints(scores) == [(0, 1), (1, 0), (2, 2), (0, 0)]
     assert sample_keypoints(scores, 99)[4:] == [(2, 0), (2, 1)]
     assert sample_keypoints(np.zeros((0, 3))) == []
-
-
-def test_attention_is_resized_as_the_masks_are():
-    rows = np.random.default_rng(0).random((1, 6, 9)).astype(np.float32)
-    # at the input's scale it is PyTorch's half-pixel resizing
-    resized = attention_on_image(rows[0], (48, 72), (1, 1), (0, 0), 8)
-    expected = F.interpolate(torch.from_numpy(rows)[None], (48, 72),
-                             mode='bilinear', align_corners=False)[0, 0]
-    assert resized == pytest.approx(expected.numpy() / rows.max(), abs=.02)
-    # and at another, with padding, what the masks are thresholded from
-    where = ((40, 100), (.7, .7), (1.5, 9.), 8)
-    mask = image_masks(rows / rows.max(), *where, .4)[..., 0]
-    assert ((attention_on_image(rows[0], *where) > .4) == mask).mean() > .99
 
 
 def test_redder_is_higher_and_the_star_is_at_the_keypoint():

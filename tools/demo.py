@@ -46,6 +46,22 @@ def test(config: str, weights: str, out: Path, data: str) -> Dict[str, float]:
     return json.loads(logs[-1].read_text())
 
 
+def ceiling(data: str) -> Dict[str, float]:
+    """What the decoder makes of perfect outputs on the same images."""
+    command = [
+        str(Path(sys.executable).parent / 'python'), 'tools/ceiling.py',
+        f'{CONFIGS}/ssa_demo.py', '--ann-file',
+        f'{data}/annotations/person_keypoints_val2017.json', '--img-dir',
+        f'{data}/val2017'
+    ]
+    print('\n$ python ' + ' '.join(command[1:]), flush=True)
+    said = subprocess.run(command, cwd=ROOT, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    lines = [line.rsplit(maxsplit=1) for line in said.splitlines()]
+    return {line[0]: float(line[1]) for line in lines
+            if line and line[0] in ('coco/AP', 'mask/AP')}
+
+
 def draw_pictures(stages: Dict[str, tuple], out: Path, images: list) -> None:
     """Persons found at each stage, one column a stage, in ``out``."""
     columns = []
@@ -74,7 +90,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    begin, data = time.perf_counter(), str(args.out / 'drawn')
+    begin, args.out = time.perf_counter(), args.out.resolve()
+    data = str(args.out / 'drawn')
     run('python', 'tools/draw_people.py', data, '--size', '160',
         '--max-people', '3', '--min-height', '0.6', '--train',
         str(args.train), '--val', str(args.val))
@@ -92,9 +109,12 @@ def main() -> None:
     draw_pictures(stages, args.out, images)
     run('python', 'tools/plot_losses.py', str(args.out / 'train'), '--out',
         str(args.out / 'losses.png'))
-    print(f'\n{"weights":16} keypoint AP   mask AP')
+    figures['ceiling'] = best = ceiling(data)
+    print('\nweights        keypoint AP  of ceiling  mask AP  of ceiling')
     for name, values in figures.items():
-        print(f'{name:16} {values["coco/AP"]:11.3f} {values["mask/AP"]:9.3f}')
+        print(f'{name:14}', *(
+            f'{values[key]:{width}.3f} {values[key] / best[key]:11.2f}'
+            for key, width in (('coco/AP', 11), ('mask/AP', 8))))
     print(f'Pictures: {args.out}/demo.png (one column each), '
           f'{args.out}/pictures, {args.out}/losses.png')
     print(f'{(time.perf_counter() - begin) / 60:.1f} minutes')
