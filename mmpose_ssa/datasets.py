@@ -118,8 +118,8 @@ class CheckedCocoDataset(CocoDataset):
             self._refuse(f"has no category 'person' among {names}",
                          "write categories=[dict(id=1, name='person')] to it")
         if names.get(1) != 'person':
-            self._refuse(f"numbers the category 'person' otherwise: {names}",
-                         'give it the id 1, by which results are evaluated')
+            self._refuse(f"has 'person' under another id than 1: {names}",
+                         'number it 1, by which results are evaluated')
         self._refuse_any(
             [ann['id'] for ann in annotations
              if names.get(ann['category_id']) == 'person'

@@ -62,12 +62,14 @@ def test_the_share_of_each_token_that_a_mask_covers():
 # --- through the metrics ----------------------------------------------------
 
 
-def evaluate(config, ann_file, img_dir, **options) -> dict:
+def evaluate(config, ann_file, img_dir, ignore_unlabelled=False,
+             **options) -> dict:
     """What ``tools/ceiling.py`` reports."""
     tool = runpy.run_path(str(ROOT / 'tools/ceiling.py'))
     cfg = tool['ceiling_config'](Namespace(
         config=str(ROOT / 'configs' / config), ann_file=str(ann_file),
-        img_dir=str(img_dir), work_dir='', ignore_unlabelled=False,
+        img_dir=str(img_dir), work_dir='',
+        ignore_unlabelled=ignore_unlabelled,
         cfg_options={f'model.head.decoder.{name}': value
                      for name, value in options.items()}))
     cfg.model.backbone.update(depth=18)  # only the codec matters
@@ -133,3 +135,12 @@ def test_the_ceiling_on_coco(coco_mini, options, keypoint_ap):
         coco_mini / 'train2017', **options)
     assert figures['coco/AP'] > keypoint_ap - .02
     assert figures['mask/AP'] > .361 - .02
+
+
+@pytest.mark.slow
+def test_the_ceiling_of_masks_of_labelled_persons(coco_mini):
+    figures = evaluate(
+        'ssa/ssa_r101_640.py',
+        coco_mini / 'annotations/person_keypoints_train2017.json',
+        coco_mini / 'train2017', ignore_unlabelled=True)
+    assert figures['mask/AP'] > .691 - .02

@@ -72,7 +72,7 @@ FAULTS_IN_TRAINING = {
     'no categories': (without('categories', content()),
                       "no category 'person' among {}: write"),
     'another id': (content(categories=[dict(id=2, name='person')]),
-                   "numbers the category 'person' otherwise: {2: 'person'}"),
+                   "has 'person' under another id than 1: {2: 'person'}"),
     'no person': (content(categories=[dict(id=1, name='dog')]),
                   "no category 'person' among {1: 'dog'}: write"),
     'no annotations': (without('annotations', content()),

@@ -38,7 +38,8 @@ model = dict(
         mask_loss=dict(loss_weight=0.1),
         decoder=codec))
 
-sizes = dict(input_size=(160, 160), heatmap_size=(40, 40), encoder=codec)
+sizes = dict(
+    input_size=(160, 160), heatmap_size=(40, 40), size_factor=8, encoder=codec)
 gentle = dict(scale_factor=(0.8, 1.25), rotate_factor=15., max_translate=16.)
 train_pipeline = [{
     **step,

@@ -1,0 +1,74 @@
+"""The weights that the repository carries, and the tool that made them."""
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner, load_checkpoint
+from mmpose.registry import MODELS
+
+from mmpose_ssa.drawn_people import write_dataset
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / 'tools'))
+import publish  # noqa: E402
+
+CARRIED = {'ssa_demo_naive.pth': 'ssa_demo_naive.py',
+           'ssa_demo.pth': 'ssa_demo.py'}
+
+pytestmark = pytest.mark.usefixtures('mmpose')
+
+
+@pytest.mark.parametrize('weights, config', CARRIED.items())
+def test_carried_weights_are_small_and_fit(weights, config):
+    path = ROOT / 'weights' / weights
+    assert path.stat().st_size <= 6e6
+    model = MODELS.build(Config.fromfile(ROOT / 'configs/demo' / config).model)
+    load_checkpoint(model, str(path), 'cpu', strict=True)
+    assert all(p.isfinite().all() for p in model.state_dict().values())
+
+
+def test_published_weights_are_those_of_the_checkpoint(tmp_path, monkeypatch):
+    """Matrices to float16's precision, vectors and statistics exactly."""
+    norm = torch.nn.BatchNorm2d(3)
+    norm.running_var[:] = torch.tensor([1e-6, 1., 1e6])
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), norm)
+    torch.save(dict(
+        state_dict=model.state_dict(), optimizer=dict(step=1),
+        message_hub=dict(), meta=dict(epoch=3, seed=0, cfg='long',
+                                      dataset_meta=dict(num_keypoints=17))),
+        tmp_path / 'epoch_3.pth')
+    out = tmp_path / 'weights/small.pth'
+    monkeypatch.setattr(sys, 'argv', ['publish.py',
+                                      str(tmp_path / 'epoch_3.pth'), str(out)])
+    publish.main()
+    small = torch.load(out)
+    assert set(small) == {'state_dict', 'meta'}
+    assert small['meta'] == dict(epoch=3, seed=0,
+                                 dataset_meta=dict(num_keypoints=17))
+    assert small['state_dict']['0.weight'].dtype == torch.float16
+    for name, tensor in model.state_dict().items():
+        found = small['state_dict'][name]
+        if tensor.dim() > 1:
+            assert torch.allclose(found.float(), tensor, rtol=1e-3, atol=1e-7)
+        else:
+            assert torch.equal(found, tensor)
+
+
+@pytest.mark.slow
+def test_the_final_weights_are_above_the_naive_ones(tmp_path):
+    write_dataset(tmp_path / 'drawn', train=1, val=100, size=160, seed=0,
+                  max_people=3, min_height=0.6)
+    figures = {}
+    for weights, config in CARRIED.items():
+        cfg = Config.fromfile(ROOT / 'configs/demo' / config)
+        cfg.merge_from_dict({
+            'work_dir': str(tmp_path / weights),
+            'experiment_name': f'test_{weights}',
+            'load_from': str(ROOT / 'weights' / weights),
+            'test_dataloader.dataset.data_root': str(tmp_path / 'drawn')})
+        figures[weights] = Runner.from_cfg(cfg).test()
+    naive, final = (figures[weights] for weights in CARRIED)
+    assert final['coco/AP'] > 2 * naive['coco/AP']
+    assert final['mask/AP'] > 2 * naive['mask/AP']
