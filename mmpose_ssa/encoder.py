@@ -10,7 +10,7 @@ added to queries and keys of every layer, as in TransPose and DETR; dropout
 never touches the attention that is supervised or used for grouping.
 """
 import math
-from typing import List, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -204,8 +204,12 @@ class SSATransformer(BaseModule):
 
             - 'supervised': that of the layer ``supervised_layer``;
             - 'independent': one apart, fed by that layer's input (A.4);
-            - 'naive': the mean over all layers (section 3.2).
+            - 'naive': the mean over all layers (section 3.2);
+            - None: none is handed on. A plain encoder, as in TransPose.
         supervised_layer: Index of the layer from 0; the paper's 4th is 3.
+        position_grid: (h, w) of the only grid that the neck will take. Its
+            positions are then stored with the weights, as TransPose does,
+            and never trained. None computes them for any grid.
         dropout: On both sublayer outputs and inside the feed-forward network.
         attn_drop: On the attention weights inside the forward. With 0 the
             fused kernels need memory linear in L on CPU too.
@@ -222,16 +226,17 @@ class SSATransformer(BaseModule):
                  num_layers: int = 6,
                  num_heads: int = 1,
                  feedforward_channels: int = 384,
-                 association: str = 'supervised',
+                 association: Optional[str] = 'supervised',
                  supervised_layer: int = 3,
+                 position_grid: Optional[Tuple[int, int]] = None,
                  dropout: float = 0.1,
                  attn_drop: float = 0.1,
                  init_cfg: dict = None) -> None:
         super().__init__(init_cfg)
-        if association not in ('supervised', 'independent', 'naive'):
-            raise ValueError("association must be 'supervised', 'independent' "
-                             f"or 'naive', got {association!r}")
-        if not 0 <= supervised_layer < num_layers:
+        if association not in (None, 'supervised', 'independent', 'naive'):
+            raise ValueError("association must be None, 'supervised', "
+                             f"'independent' or 'naive', got {association!r}")
+        if association and not 0 <= supervised_layer < num_layers:
             raise ValueError(
                 f'supervised_layer {supervised_layer} does not exist: layers '
                 f'are numbered from 0 to {num_layers - 1}')
@@ -240,6 +245,10 @@ class SSATransformer(BaseModule):
                              f' and of num_heads {num_heads}')
         self.association = association
         self.supervised_layer = supervised_layer
+        self.position_grid = position_grid and tuple(position_grid)
+        if position_grid:
+            self.register_buffer(
+                'pos_embedding', sine_position(self.position_grid, embed_dims))
         self.projection = nn.Conv2d(in_channels, embed_dims, 1, bias=False)
         self.layers = nn.ModuleList(
             EncoderLayer(embed_dims, num_heads, feedforward_channels, dropout,
@@ -252,24 +261,31 @@ class SSATransformer(BaseModule):
             elif name.endswith(('in_proj.bias', 'out_proj.bias')):
                 nn.init.zeros_(parameter)  # as in nn.MultiheadAttention
 
-    def forward(self, feats: Sequence[Tensor]) -> Tuple[Attention, Tensor]:
+    def forward(
+        self, feats: Sequence[Tensor]
+    ) -> Union[Tuple[Attention, Tensor], Tuple[Tensor]]:
         """Encode the last feature map.
 
         Args:
-            feats: Feature maps; the last, (B, C, h, w), is used. Any h, w.
+            feats: Feature maps; the last, (B, C, h, w), is used. Any h, w,
+                or those of ``position_grid``.
 
         Returns:
-            The attention that associates the tokens of the h x w grid, and
-            the encoded features (B, d, h, w), last, where MMPose's heads look
-            for them.
+            The attention that associates the tokens of the h x w grid, unless
+            ``association`` is None, and the encoded features (B, d, h, w),
+            last, where MMPose's heads look for them.
+
+        Raises:
+            ValueError: If the grid is not the stored positions'.
         """
         x = self.projection(feats[-1])
         grid = x.shape[2:]
+        # The residual stream is at least float32, as CUDA's autocast keeps it
+        # by its layer norm. The CPU's layer norm would run in bfloat16 and sum
+        # its parameters' gradients over all tokens in it: nothing is learned.
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         x = x.flatten(2).transpose(1, 2)
-        # At least float32: under autocast, too, training and testing agree
-        pos = sine_position(
-            grid, x.shape[-1], device=x.device,
-            dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
+        pos = self._position(x, grid)
         attentions = []
         for i, layer in enumerate(self.layers):
             if self._is_independent(i):
@@ -277,9 +293,23 @@ class SSATransformer(BaseModule):
             x, q, k = layer(x, pos)
             if self._is_associating(i):
                 attentions.append((q, k))
+        x = x.transpose(1, 2).unflatten(2, grid)
+        if self.association is None:
+            return (x, )
         parts = [TokenAttention(q, k, grid) for q, k in attentions]
-        attention = parts[0] if len(parts) == 1 else MeanAttention(parts)
-        return attention, x.transpose(1, 2).unflatten(2, grid)
+        return parts[0] if len(parts) == 1 else MeanAttention(parts), x
+
+    def _position(self, x: Tensor, grid: Tuple[int, int]) -> Tensor:
+        """(L, d), computed for this grid or as it is stored."""
+        if self.position_grid is None:
+            return sine_position(
+                grid, x.shape[-1], device=x.device, dtype=x.dtype)
+        if tuple(grid) != self.position_grid:
+            raise ValueError(
+                f'a feature map of {tuple(grid)} does not fit position_grid '
+                f'{self.position_grid}: give the input size that belongs to '
+                'it, or position_grid=None for any size')
+        return self.pos_embedding.to(x.dtype)
 
     def _is_independent(self, layer: int) -> bool:
         return (self.association == 'independent'

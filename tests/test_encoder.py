@@ -385,3 +385,24 @@ def test_rows_are_float32_in_bfloat16():
     assert rows.dtype == torch.float32
     exact = TokenAttention(given.q.double(), given.k.double(), GRID)
     assert_close(rows, dense(exact, 0)[tokens].float(), rtol=1e-5, atol=1e-8)
+
+
+def test_gradients_in_bfloat16_are_those_in_float32():
+    """Of the norms above all, which sum over the tokens of a batch."""
+    neck = SSATransformer(CHANNELS, 32, 2, feedforward_channels=32,
+                          supervised_layer=1, dropout=0., attn_drop=0.)
+    x, weights = torch.randn(8, CHANNELS, 24, 24), torch.rand(8, 32, 24, 24)
+    gradients = []
+    for enabled in (False, True):
+        neck.zero_grad()
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            encoded = neck([x])[1]
+        assert encoded.dtype == torch.float32
+        (encoded * weights).sum().backward()
+        gradients.append({
+            name: parameter.grad.clone()
+            for name, parameter in neck.named_parameters()
+        })
+    for name, exact in gradients[0].items():
+        error = (gradients[1][name] - exact).norm() / exact.norm()
+        assert error < .2, f'{name}: {error:.3f}'
