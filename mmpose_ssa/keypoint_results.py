@@ -1,0 +1,244 @@
+"""Keypoint annotations and results in COCO's format, read and checked.
+
+Any number of keypoints; left and right are told by the keypoints' names. Pure:
+numpy and pycocotools only.
+
+Deviations from the files as they are:
+
+- Annotations are numbered anew from 1: to COCO's evaluation, one of number 0
+  is never found.
+- Annotations without ``area`` get 0.53 of their box, the rule of CrowdPose's
+  evaluation.
+"""
+import contextlib
+import copy
+import io
+import re
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from pycocotools.coco import COCO
+
+MAX_PERSONS = 20  # per image, COCO's rule for keypoints
+RESULT_KEYS = ('image_id', 'category_id', 'keypoints', 'score', 'bbox')
+
+# By keypoint name without its side; COCO's, then CrowdPose's.
+SIGMAS = dict(
+    nose=.026, eye=.025, ear=.035, shoulder=.079, elbow=.072, wrist=.062,
+    hip=.107, knee=.087, ankle=.089, head=.079, top_head=.079, neck=.079)
+
+_SIDE = re.compile('^(left|right)_')
+_OTHER = {'left_': 'right_', 'right_': 'left_'}
+
+
+class Truth(NamedTuple):
+    """The annotated persons of a data set.
+
+    Attributes:
+        coco: Its annotations, each with ``original_id``, its number in the
+            file.
+        category: The category's number.
+        names: K keypoint names.
+        sigmas: (K,) OKS's standard deviations.
+        flip: (K,) type of the same point on the other side of the body.
+    """
+    coco: COCO
+    category: int
+    names: Tuple[str, ...]
+    sigmas: np.ndarray
+    flip: np.ndarray
+
+
+def read_truth(dataset: dict,
+               sigmas: Optional[Sequence[float]] = None) -> Truth:
+    """Check the annotations of a data set.
+
+    Args:
+        dataset: What a COCO annotation file holds; not changed.
+        sigmas: (K,) OKS's standard deviations. Defaults to None: those of
+            COCO and CrowdPose, by keypoint name.
+
+    Raises:
+        ValueError: If the annotations cannot be evaluated against.
+    """
+    category = _keypoint_category(dataset)
+    names = tuple(category['keypoints'])
+    annotations = [
+        _complete(ann, number, len(names))
+        for number, ann in enumerate(
+            (ann for ann in dataset['annotations']
+             if ann.get('category_id') == category['id']), start=1)
+    ]
+    if not any(ann['num_keypoints'] for ann in annotations):
+        raise ValueError('no person has a labelled keypoint: give the '
+                         'annotations of a labelled split')
+    with quiet():
+        coco = COCO()
+        coco.dataset = dict(images=dataset['images'], categories=[category],
+                            annotations=annotations)
+        coco.createIndex()
+    return Truth(coco, category['id'], names, _sigmas_of(names, sigmas),
+                 _other_sides(names))
+
+
+def read_results(results: list, truth: Truth) -> List[dict]:
+    """Check results and keep the 20 best persons of each image.
+
+    Args:
+        results: What a COCO result file holds; not changed.
+        truth: The annotations.
+
+    Returns:
+        The persons as COCO's evaluation takes them, with ``area`` (of
+        ``bbox`` or else of the keypoints' extent), the number ``id`` and
+        ``index``, their place in ``results``.
+
+    Raises:
+        ValueError: If the results are none, or of another data set.
+    """
+    if not isinstance(results, list):
+        raise ValueError(
+            f'results must be a list of persons, got {type(results).__name__}'
+            ": give what CocoMetric wrote, '*.keypoints.json'")
+    if not results:
+        raise ValueError('the results are empty: no person was found, and '
+                         'there is nothing to diagnose')
+    for index, result in enumerate(results):
+        _check_result(index, result, truth)
+    unknown = {r['image_id'] for r in results} - set(truth.coco.imgs)
+    if unknown:
+        raise ValueError(
+            f'results for {len(unknown)} images that are not annotated, such '
+            f'as {sorted(unknown, key=str)[:3]}: give the annotations of the '
+            'images that were tested')
+    if len({'bbox' in result for result in results}) > 1:
+        raise ValueError("some results have a 'bbox' and some have none: "
+                         'write it for all persons or for none')
+    # the others, masks above all, are of no use here
+    kept = [{key: copy.copy(result[key]) for key in RESULT_KEYS
+             if key in result} for result in results]
+    with quiet():
+        persons = truth.coco.loadRes(kept).anns.values()
+    return _best_of_images([
+        dict(person, index=index) for index, person in enumerate(persons)
+    ])
+
+
+def _keypoint_category(dataset: dict) -> dict:
+    if not isinstance(dataset, dict):
+        raise ValueError('annotations must be an object with images, '
+                         f'annotations and categories, got '
+                         f'{type(dataset).__name__}: are results and '
+                         'annotations interchanged?')
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(dataset.get(key), list) or not all(
+                isinstance(entry, dict) and 'id' in entry
+                for entry in dataset[key]):
+            raise ValueError(f'{key!r} must be a list of objects with an '
+                             "'id': give a file in COCO's format of a "
+                             'labelled split')
+    found = [c for c in dataset['categories'] if c.get('keypoints')]
+    if len(found) != 1:
+        raise ValueError(
+            'one category must name keypoints, but '
+            f"{[c.get('name') for c in found] or 'none'} of "
+            f"{[c.get('name') for c in dataset['categories']]} do: give "
+            'person_keypoints_*.json or the like')
+    return found[0]
+
+
+def _complete(annotation: dict, number: int, num_keypoints: int) -> dict:
+    """A copy of an annotation with all that COCO's evaluation reads."""
+    name = f"annotation {annotation['id']}"
+    _check_keys(annotation, ('image_id', 'bbox', 'keypoints'), name)
+    points = _points(annotation['keypoints'], num_keypoints, name)
+    width, height = _numbers(annotation['bbox'], 4, f"{name}'s bbox")[2:]
+    defaults = dict(area=.53 * width * height, iscrowd=0,
+                    num_keypoints=int((points[:, 2] > 0).sum()))
+    return {**defaults, **annotation, 'id': number,
+            'original_id': annotation['id']}
+
+
+def _check_result(index: int, result: dict, truth: Truth) -> None:
+    name = f'result {index}'
+    if not isinstance(result, dict):
+        raise ValueError(f'{name} is {result!r}, not a person: give what '
+                         "CocoMetric wrote, '*.keypoints.json'")
+    _check_keys(result, RESULT_KEYS[:4], name)
+    if result['category_id'] != truth.category:
+        raise ValueError(f"{name} is of category {result['category_id']}, the "
+                         f'annotated persons of {truth.category}: set its '
+                         'category_id')
+    _points(result['keypoints'], len(truth.names), name)
+    _numbers([result['score']], 1, f"{name}'s score")
+    if 'bbox' in result:
+        _numbers(result['bbox'], 4, f"{name}'s bbox")
+
+
+def _check_keys(entry: dict, keys: Sequence[str], name: str) -> None:
+    for key in keys:
+        if key not in entry:
+            raise ValueError(f"{name} has no {key!r}: COCO's format for "
+                             f'keypoints has {", ".join(keys)}')
+
+
+def _points(flat: list, num_keypoints: int, name: str) -> np.ndarray:
+    """(K, 3) keypoints x, y, v of a flat list."""
+    if isinstance(flat, (list, tuple)) and len(flat) != 3 * num_keypoints:
+        raise ValueError(
+            f'{name} has {len(flat)} numbers of keypoints, but the '
+            f'{num_keypoints} keypoints that the category names need '
+            f'{3 * num_keypoints}: give files of the same data set')
+    return _numbers(flat, 3 * num_keypoints,
+                    f"{name}'s keypoints").reshape(-1, 3)
+
+
+def _numbers(values: list, length: int, name: str) -> np.ndarray:
+    """(length, ) finite numbers."""
+    try:
+        numbers = np.array(values, float)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (length, ) or not np.isfinite(numbers).all():
+        raise ValueError(f'{name} must be {length} finite numbers in a flat '
+                         f'list, got {values!r:.200}')
+    return numbers
+
+
+def _sigmas_of(names: Tuple[str, ...],
+               sigmas: Optional[Sequence[float]]) -> np.ndarray:
+    """Those given or, by name, those of COCO and CrowdPose."""
+    if sigmas is None:
+        plain = [_SIDE.sub('', name) for name in names]
+        unknown = [name for name in plain if name not in SIGMAS]
+        if unknown:
+            raise ValueError(
+                f'no sigma is known for the keypoints {unknown}: give the '
+                f"data set's {len(names)} sigmas")
+        sigmas = [SIGMAS[name] for name in plain]
+    if len(sigmas) != len(names) or not np.min(sigmas) > 0:
+        raise ValueError(f'{len(names)} keypoints need as many positive '
+                         f'sigmas, got {list(sigmas)}')
+    return np.array(sigmas, float)
+
+
+def _other_sides(names: Tuple[str, ...]) -> np.ndarray:
+    """(K,) where the name with left and right exchanged stands, or itself."""
+    swapped = [_SIDE.sub(lambda m: _OTHER[m[0]], name) for name in names]
+    return np.array([
+        names.index(other) if other in names else k
+        for k, other in enumerate(swapped)
+    ])
+
+
+def _best_of_images(persons: List[dict]) -> List[dict]:
+    """The highest scores of each image, image by image."""
+    images: Dict[int, List[dict]] = {}
+    for person in sorted(persons, key=lambda p: -p['score']):
+        images.setdefault(person['image_id'], []).append(person)
+    return [p for image in images.values() for p in image[:MAX_PERSONS]]
+
+
+def quiet() -> contextlib.AbstractContextManager:
+    """Swallow what the COCO tools print."""
+    return contextlib.redirect_stdout(io.StringIO())
