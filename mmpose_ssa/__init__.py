@@ -3,7 +3,9 @@
 ``custom_imports=dict(imports=['mmpose_ssa'], allow_failed_imports=False)`` is
 all that a config needs. Without MMPose the pure rooms still import
 (``drawn_*``, ``frames``, ``grouping``, ``person_masks``, ``refinement``,
-``visualizer``); the others then say what is missing and how to install it.
+``visualizer``, ``keypoint_results``, ``oks_evaluation``, ``keypoint_errors``,
+``error_diagnosis``); the others then say what is missing and how to install
+it.
 """
 import sys
 from importlib import import_module
@@ -14,8 +16,9 @@ __version__ = '0.1.0'
 NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 # The rooms that need all of them; `compat` makes the others importable.
 ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'candidates',
-         'codec', 'encoder', 'losses', 'head', 'estimator', 'ceiling',
-         'metrics', 'optim', 'inferencer', 'complexity')
+         'codec', 'encoder', 'losses', 'head', 'refiner', 'estimator',
+         'ceiling', 'metrics', 'optim', 'inferencer', 'complexity',
+         'refined_results')
 
 
 class _InstallationHint:

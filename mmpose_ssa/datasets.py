@@ -150,11 +150,21 @@ class CheckedCocoDataset(CocoDataset):
 class LoadCheckedImage(LoadImage):
     """Load an image from a file, or take the array in ``results['img']``.
 
-    Keys and arguments are those of :class:`LoadImage`.
+    Keys are those of :class:`LoadImage`, and ``ori_img`` if it is kept.
+
+    Args:
+        *args: Those of :class:`LoadImage`.
+        keep_original (bool): Keep the image as ``ori_img`` beside what later
+            steps make of it; a refiner looks at it. Defaults to False.
+        **kwargs: Those of :class:`LoadImage`.
     """
 
+    def __init__(self, *args, keep_original: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.keep_original = keep_original
+
     def transform(self, results: dict) -> Optional[dict]:
-        """Add ``img``, ``img_shape`` and ``ori_shape``.
+        """Add ``img``, ``img_shape``, ``ori_shape`` and, if kept, ``ori_img``.
 
         Args:
             results (dict): With ``img_path``, or with ``img``, a BGR image
@@ -168,6 +178,13 @@ class LoadCheckedImage(LoadImage):
             TypeError: If ``img`` is not a colour image.
             ValueError: If the file is not an image.
         """
+        results = self._load(results)
+        if self.keep_original:
+            results['ori_img'] = results['img']
+        return results
+
+    def _load(self, results: dict) -> dict:
+        """Load with errors that name the file."""
         if 'img' in results:
             _check_array(results['img'])
             return super().transform(results)

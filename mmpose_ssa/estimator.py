@@ -1,14 +1,18 @@
-"""The pose estimator: MMPose's bottom-up one, and masks in image space."""
-from typing import List, Optional
+"""The pose estimator: MMPose's bottom-up one, masks in image space, and the
+second look of section 3.1 at each person."""
+from typing import List, Optional, Union
 
 import numpy as np
 import torch
 from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
 from torch import Tensor
 
 from .frames import input_from_image
 from .person_masks import encode_rle, image_masks
+from .refinement import keypoint_extents
+from .refiner import Refiner
 
 
 @MODELS.register_module()
@@ -19,19 +23,54 @@ class SSAPoseEstimator(BottomupPoseEstimator):
         *args: As :class:`BottomupPoseEstimator`.
         channels_last: Keep activations and weights in channels-last memory:
             the same values, several times faster backward on CPUs.
+        refiner: ``config`` and ``checkpoint`` of a top-down model, and
+            further arguments of :class:`Refiner`. Testing then refines the
+            persons, for which its pipeline must carry the original pixels
+            (``configs/_base_/refine2.py``), and heeds in ``test_cfg``
+            ``fill_missing`` (True: Refinement#2, False: #1), ``rescore``
+            (False: the instance score stays) and ``ks_threshold`` (0.75).
         **kwargs: As :class:`BottomupPoseEstimator`.
     """
 
-    def __init__(self, *args, channels_last: bool = True, **kwargs) -> None:
+    def __init__(self,
+                 *args,
+                 channels_last: bool = True,
+                 refiner: Optional[dict] = None,
+                 **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.memory_format = (
             torch.channels_last if channels_last else torch.contiguous_format)
         self.to(memory_format=self.memory_format)
+        self.refiner = Refiner(**refiner) if refiner else None
 
     def extract_feat(self, inputs: Tensor) -> tuple:
         """(B, 3, H, W) -> the neck's (attention, features)."""
         return super().extract_feat(
             inputs.contiguous(memory_format=self.memory_format))
+
+    def test_step(self, data: Union[dict, tuple, list]) -> list:
+        """Predict and, if there is a refiner, look again at each person.
+
+        Not so ``val_step``: validation while training is of this model
+        alone. The original pixels do not stay in the samples.
+
+        Args:
+            data: A batch; with a refiner its samples have ``ori_img``, BGR,
+                in the metainfo.
+
+        Returns:
+            The batch's samples with ``pred_instances``.
+
+        Raises:
+            ValueError: If the pixels are missing, or the refiner has other
+                keypoints.
+        """
+        samples = super().test_step(data)
+        for sample in samples:
+            image = sample.pop('ori_img', None)
+            if self.refiner and len(sample.pred_instances.keypoints):
+                self._refine(sample, image)
+        return samples
 
     def add_pred_to_datasample(self, batch_pred_instances: list,
                                batch_pred_fields: Optional[list],
@@ -59,3 +98,27 @@ class SSAPoseEstimator(BottomupPoseEstimator):
             image_masks(maps, metainfo['ori_shape'],
                         *input_from_image(metainfo), codec.token_stride,
                         codec.mask_threshold, codec.mask_mode))
+
+    def _refine(self, sample: PoseDataSample,
+                image: Optional[np.ndarray]) -> None:
+        """Replace the keypoints of a sample's persons by refined ones."""
+        if image is None:
+            raise ValueError(
+                'the refiner needs the original pixels, and the sample of '
+                f"image {sample.get('img_id')} has none: test with "
+                'LoadCheckedImage(keep_original=True) and with ori_img among '
+                'the meta_keys of PackPoseInputs, as configs/_base_/'
+                'refine2.py does')
+        persons = sample.pred_instances
+        self.refiner.check_keypoints(self.head.decoder.num_keypoints,
+                                     sample.get('flip_indices'))
+        keypoints, scores = self.refiner.refine(
+            image, persons.keypoints, persons.keypoint_scores, persons.masks,
+            persons.bboxes, self.test_cfg.get('fill_missing', True),
+            self.test_cfg.get('ks_threshold', 0.75),
+            next(self.parameters()).device)
+        persons.keypoints, persons.keypoint_scores = keypoints, scores
+        persons.keypoints_visible = scores
+        persons.bboxes = keypoint_extents(keypoints, scores)
+        if self.test_cfg.get('rescore', False):
+            persons.bbox_scores = scores.mean(axis=1)

@@ -32,20 +32,55 @@ def load_model(config: Union[str, Config],
         device: As PyTorch names it.
 
     Returns:
-        The estimator in evaluation mode, with ``cfg`` and ``dataset_meta``
-        (the checkpoint's, or else the config's), for MMPose's own functions.
+        As :func:`load_estimator`.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint or config.
         ValueError: If the weights are not those of the config's model.
     """
+    cfg = read_config(config)
+    cfg.model.test_cfg.output_attention = True
+    return load_estimator(cfg, checkpoint, device)
+
+
+def read_config(config: Union[str, Config]) -> Config:
+    """A config of its own, from a file or another one.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if isinstance(config, Config):
+        return copy.deepcopy(config)
+    if not Path(config).is_file():
+        raise FileNotFoundError(
+            f'config {config} does not exist: give the file of a config, '
+            'e.g. configs/ssa/ssa_r101_640.py')
+    return Config.fromfile(config)
+
+
+def load_estimator(cfg: Config,
+                   checkpoint: str,
+                   device: str = 'cpu') -> nn.Module:
+    """Build any of MMPose's estimators with exactly the weights given.
+
+    Args:
+        cfg: The config; MMPose changes it.
+        checkpoint: File or address of the weights.
+        device: As PyTorch names it.
+
+    Returns:
+        The estimator in evaluation mode, with ``cfg`` and ``dataset_meta``
+        (the checkpoint's, or else the config's), for MMPose's own functions.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the weights are damaged or not those of the config's
+            model.
+    """
     if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
         raise FileNotFoundError(
             f'checkpoint {checkpoint} does not exist: give the file of a '
             'training, e.g. work_dirs/NAME/epoch_240.pth')
-    cfg = (copy.deepcopy(config) if isinstance(config, Config)
-           else Config.fromfile(config))
-    cfg.model.test_cfg.output_attention = True
     model = init_model(cfg, None, device)
     try:
         loaded = load_checkpoint(model, str(checkpoint), 'cpu', strict=True)
@@ -53,6 +88,10 @@ def load_model(config: Union[str, Config],
         raise ValueError(
             f'{checkpoint} does not fit the model of {cfg.filename}: give '
             f'the config with which it was trained ({error})') from error
+    except (EOFError, IndexError, OSError) as error:
+        raise ValueError(
+            f'{checkpoint} cannot be read as a checkpoint: it is damaged or '
+            f'was not written to the end ({error})') from error
     model.dataset_meta = loaded.get('meta', {}).get('dataset_meta',
                                                     model.dataset_meta)
     return model
@@ -151,7 +190,9 @@ def pictures(model: nn.Module, image: np.ndarray, sample: PoseDataSample,
     persons = draw_persons(image, found.keypoints, found.keypoint_scores,
                            masks, skeleton, kpt_thr)
     panels, captions = [persons], ['persons']
-    for p, k in sample_keypoints(found.keypoint_scores):
+    # A refiner's keypoints have no attention
+    attended = found.keypoint_attention.any(axis=(2, 3))
+    for p, k in sample_keypoints(found.keypoint_scores * attended):
         row = found.keypoint_attention[p, k]
         attention, = maps_on_image(
             row[None] / row.max(), image.shape[:2],

@@ -1,0 +1,4 @@
+# A.3, Table 4: layer 2 of 5 supervised, refined.
+_base_ = ['ssa_proxy_r50_576_layer4_refine2.py']
+
+model = dict(neck=dict(supervised_layer=1))

@@ -1,0 +1,359 @@
+"""COCO results in, refined COCO results out, and what is refused."""
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import MODELS
+from numpy.testing import assert_allclose
+
+from mmpose_ssa.inferencer import load_model, write_predictions
+from mmpose_ssa.metrics import PersonMaskMetric
+from mmpose_ssa.person_masks import encode_rle
+from mmpose_ssa.refined_results import (keypoint_figures, refine_results,
+                                        with_masks)
+from mmpose_ssa.refiner import Refiner
+
+pytestmark = pytest.mark.usefixtures('mmpose')
+
+ROOT = Path(__file__).parents[1]
+TINY = str(ROOT / 'tests/data/ssa_tiny_64.py')
+TOPDOWN = str(ROOT / 'tests/data/topdown_tiny_256x192.py')
+SIZES = {1: (70, 110), 22: (64, 64)}  # height, width by image id
+K = 17
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """Random weights of the tiny SSA and of the tiny top-down model."""
+    folder = tmp_path_factory.mktemp('weights')
+    for config in (TINY, TOPDOWN):
+        torch.manual_seed(0)
+        model = MODELS.build(
+            dict(Config.fromfile(config).model, _scope_='mmpose'))
+        topdown = config == TOPDOWN
+        torch.nn.init.normal_(model.head.final_layer.weight,
+                              std=.5 if topdown else .05)
+        torch.nn.init.constant_(model.head.final_layer.bias, 5 * topdown)
+        torch.save(dict(state_dict=model.state_dict(), meta={}),
+                   folder / f'{Path(config).stem}.pth')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def refiner(weights):
+    return TOPDOWN, str(weights / 'topdown_tiny_256x192.pth')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory, weights):
+    """Images, annotations, and what the tiny SSA finds on them."""
+    folder, rng = tmp_path_factory.mktemp('data'), np.random.default_rng(0)
+    images = []
+    for number, (h, w) in SIZES.items():
+        picture = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+        images.append(dict(id=number, file_name=f'{number}.png', width=w,
+                           height=h))
+    points = np.column_stack([rng.uniform(10, 50, (K, 2)), np.full(K, 2)])
+    names = parse_pose_metainfo(dict(
+        from_file='configs/_base_/datasets/coco.py'))['keypoint_id2name']
+    content = dict(
+        images=images,
+        categories=[dict(id=1, name='person', keypoints=[
+            names[k] for k in range(K)])],
+        annotations=[dict(
+            id=1, image_id=1, category_id=1, iscrowd=0, num_keypoints=K,
+            keypoints=points.ravel().tolist(), bbox=[10, 10, 40, 40],
+            area=1600.)])
+    (folder / 'persons.json').write_text(json.dumps(content))
+    model = load_model(TINY, str(weights / 'ssa_tiny_64.pth'))
+    write_predictions(model, [str(folder / f'{i}.png') for i in SIZES],
+                      str(folder))
+    return folder
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['refine.py', *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools/refine.py'), run_name='__main__')
+
+
+def keypoints(results):
+    return np.array([result['keypoints'] for result in results])
+
+
+# --- the command ------------------------------------------------------------
+
+
+def refined_by_the_estimator(data, weights, refiner, fill):
+    cfg = Config.fromfile(TINY)
+    cfg.model.refiner = dict(config=refiner[0], checkpoint=refiner[1])
+    cfg.model.test_cfg.fill_missing = fill
+    fragment = Config.fromfile(ROOT / 'configs/_base_/refine2.py')
+    cfg.test_dataloader.dataset.pipeline = [
+        fragment.load_original, cfg.val_pipeline[1], fragment.pack_original]
+    model = load_model(cfg, str(weights / 'ssa_tiny_64.pth'))
+    out = data / f'estimator_{fill}'
+    return write_predictions(model, [str(data / f'{i}.png') for i in SIZES],
+                             str(out))
+
+
+@pytest.mark.parametrize('fill', [True, False])
+def test_it_gives_what_the_estimator_gives(monkeypatch, tmp_path, capsys,
+                                           data, weights, refiner, fill):
+    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+            '--img-dir', data, '--out', tmp_path / 'new/refined.json',
+            *([] if fill else ['--no-fill']))
+    results = json.loads((tmp_path / 'new/refined.json').read_text())
+    expected = refined_by_the_estimator(data, weights, refiner, fill)
+    assert len(results) == len(expected) > 2
+    for result, wanted in zip(results, expected):
+        assert result.keys() == wanted.keys()
+        for key in ('keypoints', 'keypoint_scores', 'score', 'bbox'):
+            assert_allclose(result[key], wanted[key], atol=1e-3)
+        for key in ('image_id', 'file_name', 'category_id', 'segmentation'):
+            assert result[key] == wanted[key]
+    before = json.loads((data / 'predictions.json').read_text())
+    filled = (keypoints(results) != 0) & (keypoints(before) == 0)
+    assert filled.any() == fill
+    said = capsys.readouterr().out
+    assert f'{len(results)} persons in 2 images' in said
+    assert 'before' not in said  # nothing to compare with
+
+
+def test_results_and_masks_of_a_test(monkeypatch, tmp_path, data, refiner):
+    """Keypoints as CocoMetric writes them, masks as PersonMaskMetric does."""
+    both = json.loads((data / 'predictions.json').read_text())
+    both.sort(key=lambda result: result['score'])  # images mixed
+    points = [{k: r[k] for k in ('image_id', 'category_id', 'keypoints',
+                                 'score', 'bbox')} for r in both]
+    (tmp_path / 'a.keypoints.json').write_text(json.dumps(points))
+    metric = PersonMaskMetric(format_only=True,
+                              outfile_prefix=str(tmp_path / 'a'))
+    for number, (h, w) in SIZES.items():
+        here = [r for r in both if r['image_id'] == number]
+        metric.process({}, [dict(img_id=number, ori_shape=(h, w),
+                                 pred_instances=dict(
+                                     masks=[r['segmentation'] for r in here],
+                                     bbox_scores=[r['score'] for r in here]))])
+    metric.evaluate(2)
+    for name, given in (('both', data / 'predictions.json'),
+                        ('apart', tmp_path / 'a.keypoints.json')):
+        command(monkeypatch, given, '--topdown', *refiner, '--img-dir', data,
+                '--ann-file', data / 'persons.json',
+                '--out', tmp_path / f'{name}.json', *(
+                    ['--masks', tmp_path / 'a.masks.json']
+                    if name == 'apart' else []))
+    first, second = (json.loads((tmp_path / f'{name}.json').read_text())
+                     for name in ('both', 'apart'))
+    first.sort(key=lambda result: result['score'])
+    assert_allclose(keypoints(second), keypoints(first), atol=1e-3)
+    assert [r['image_id'] for r in second] == [r['image_id'] for r in both]
+
+
+def test_figures_before_and_after(monkeypatch, tmp_path, capsys, data,
+                                  refiner):
+    """Nothing is found before the command and nothing after; figures of
+    perfect results are 1."""
+    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+            '--img-dir', data, '--ann-file', data / 'persons.json', '--out',
+            tmp_path / 'out.json')
+    table = capsys.readouterr().out.split('before  after\n')[1].splitlines()
+    assert [line.split()[0] for line in table] == ['AP'] * 5 + ['AR']
+    assert table[0].split() == ['AP', '0.000', '0.000']
+    truth, = json.loads((data / 'persons.json').read_text())['annotations']
+    sigmas = np.full(K, .05)
+    perfect = [dict(image_id=1, keypoints=truth['keypoints'], score=1.)]
+    figures = keypoint_figures(str(data / 'persons.json'), perfect, sigmas)
+    assert figures == pytest.approx({
+        'AP': 1, 'AP .5': 1, 'AP .75': 1, 'AP (M)': 1, 'AP (L)': -1, 'AR': 1})
+    assert 'bbox' not in perfect[0] and 'area' not in perfect[0]
+    nothing = keypoint_figures(str(data / 'persons.json'), [], sigmas)
+    assert nothing['AP'] == 0
+
+
+def test_rescoring(monkeypatch, tmp_path, data, refiner):
+    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+            '--img-dir', data, '--out', tmp_path / 'out.json', '--rescore')
+    for result in json.loads((tmp_path / 'out.json').read_text()):
+        scores = np.reshape(result['keypoints'], (K, 3))[:, 2]
+        assert result['score'] == pytest.approx(scores.mean())
+
+
+def test_results_of_nobody(monkeypatch, tmp_path, data, refiner):
+    (tmp_path / 'in.json').write_text('[]')
+    command(monkeypatch, tmp_path / 'in.json', '--topdown', *refiner,
+            '--img-dir', data, '--out', tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text()) == []
+
+
+# --- where it looks ---------------------------------------------------------
+
+
+class Recorder(Refiner):
+    """Notes the boxes, and finds everyone's keypoints at (9, 8)."""
+
+    def __init__(self, refiner):
+        super().__init__(*refiner)
+        self.boxes = []
+
+    def predict(self, image, boxes, device='cpu'):
+        self.boxes += boxes.tolist()
+        return np.full((len(boxes), K, 2), [9, 8]), np.full((len(boxes), K),
+                                                            .7)
+
+
+def result(**extra):
+    """A person at (20, 30) and (40, 60) of image 1."""
+    points = np.zeros((K, 3))
+    points[[0, 5]] = (20, 30, .5), (40, 60, .4)
+    return dict(image_id=1, file_name='1.png', score=.3,
+                keypoints=points.ravel().tolist()) | extra
+
+
+def test_boxes_of_masks_of_results_and_of_keypoints(data, refiner):
+    mask = np.zeros((70, 110, 2), np.uint8)
+    mask[7:50, 10:33, 0] = 1
+    full, empty = encode_rle(mask)
+    recorder = Recorder(refiner)
+    refined = refine_results(recorder, [
+        result(segmentation=full, bbox=[1, 2, 30, 40]),
+        result(segmentation=empty, bbox=[1, 2, 30, 40]),
+        result(bbox=[1, 2, 30, 40]),
+        result(),
+    ], {1: data / '1.png'})
+    assert recorder.boxes == [[10, 7, 33, 50], [1, 2, 31, 42], [1, 2, 31, 42],
+                              [20, 30, 40, 60]]
+    for one in refined:
+        points = np.reshape(one['keypoints'], (K, 3))
+        # far from the first look: it stays, and the others are filled
+        assert points[[0, 5]].tolist() == [[20, 30, .5], [40, 60, .4]]
+        assert (np.delete(points, [0, 5], axis=0) == [9, 8, .7]).all()
+        assert one['bbox'] == [9, 8, 31, 52] and one['score'] == .3
+
+
+def test_masks_find_their_keypoints():
+    masks = [dict(image_id=i, score=s, segmentation=f'{i} {s}')
+             for i, s in ((1, .2), (2, .5), (1, .1))]
+    points = [dict(image_id=i, score=s, keypoints=[])
+              for i, s in ((2, .5), (1, .2), (1, .1))]
+    assert [r['segmentation'] for r in with_masks(points, masks)] == [
+        '2 0.5', '1 0.2', '1 0.1']
+    assert 'segmentation' not in points[0]
+    for wrong in (masks[:2], masks[::-1], []):
+        with pytest.raises(ValueError, match='give the masks that the same '
+                           'test wrote'):
+            with_masks(points, wrong)
+
+
+# --- what is refused --------------------------------------------------------
+
+
+def rle(h, w):
+    return encode_rle(np.ones((h, w, 1), np.uint8))[0]
+
+
+OUTSIDE = dict(bbox=[300, 10, 20, 20])
+REFUSED = {
+    'no results': (None, r'in\.json does not exist'),
+    'damaged': ('[{', r'in\.json is not JSON .* damaged'),
+    'annotations': (dict(images=[]), 'holds a dict, not a list of results'),
+    'numbers': ([1], r'result 0 of .* is 1: it must be a dict'),
+    'masks alone': ([dict(image_id=1, score=1, segmentation=rle(9, 9))],
+                    'must have keypoints'),
+    'no score': ([{k: v for k, v in result().items() if k != 'score'}],
+                 'must have score'),
+    'no triples': ([result(keypoints=[1, 2])], 'has 2 numbers as keypoints'),
+    'two skeletons': ([result(), result(keypoints=[1, 2, 3])],
+                      r'\[3, 51\] numbers as keypoints: refine'),
+    'not finite': ([result(score=float('nan'))], 'result 0 .* not finite'),
+    'polygons': ([result(segmentation=[[1, 2, 3, 4, 5, 6]])],
+                 'no compressed RLE'),
+    'another data set': ([result(), result(image_id=7)],
+                         r'1 images that the annotation file does not list '
+                         r'\(7\): they are of another data set'),
+    'box outside': ([result(**OUTSIDE)],
+                    r'image 1 \(110 x 70 pixels\) has the box \[300.0, 10.0, '
+                    r'320.0, 30.0\].* outside the image'),
+    'negative box': ([result(bbox=[30, 10, -20, 20])], 'outside the image'),
+    'another size': ([result(segmentation=rle(50, 60))],
+                     'has a mask of 60 x 50: name the folder'),
+    'nothing': ([result(keypoints=[0] * 51)],
+                'neither a keypoint of a score above 0 nor a mask nor a bbox'),
+    'another skeleton': ([result(keypoints=[9, 9, 1] * 14)],
+                         'num_keypoints 14, the refiner .* has 17'),
+}
+
+
+@pytest.mark.parametrize('fault', REFUSED)
+def test_faulty_results_are_named(monkeypatch, tmp_path, capsys, data,
+                                  refiner, fault):
+    content, words = REFUSED[fault]
+    if content is not None:
+        (tmp_path / 'in.json').write_text(
+            content if isinstance(content, str) else json.dumps(content))
+    refuse(monkeypatch, capsys, words, tmp_path / 'in.json', '--topdown',
+           *refiner, '--img-dir', data, '--ann-file', data / 'persons.json',
+           '--out', tmp_path / 'out.json')
+    assert not (tmp_path / 'out.json').exists()
+
+
+def refuse(monkeypatch, capsys, words, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert 'usage: refine.py' in message
+    assert re.search(words, message.replace('\n', ' ')), message
+
+
+def test_faulty_models_and_files_are_named(monkeypatch, tmp_path, capsys,
+                                           data, weights, refiner):
+    config, checkpoint = refiner
+    ssa = str(weights / 'ssa_tiny_64.pth')
+    whole = Path(checkpoint).read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'text.pth').write_text('text')
+    torch.save(dict(state_dict={}, code=Recorder), tmp_path / 'code.pth')
+    (tmp_path / 'no_masks.json').write_text('[]')
+    nameless = [{k: v for k, v in r.items() if k != 'file_name'}
+                for r in json.loads((data / 'predictions.json').read_text())]
+    (tmp_path / 'nameless.json').write_text(json.dumps(nameless))
+    other = json.loads((data / 'persons.json').read_text())
+    other['categories'][0]['keypoints'][0] = 'chin'
+    (tmp_path / 'other.json').write_text(json.dumps(other))
+    results = data / 'predictions.json'
+    for words, given, topdown, images, more in (
+            (r'no\.py does not exist', results, ('no.py', checkpoint), data,
+             []),
+            (r'no\.pth does not exist', results, (config, 'no.pth'), data,
+             []),
+            (r'ssa_tiny_64\.pth does not fit the model of .*neck\.projection',
+             results, (config, ssa), data, []),
+            (r'ssa_tiny_64\.py is not the config of a top-down model', results,
+             (TINY, ssa), data, []),
+            (r'cut\.pth cannot be read as a checkpoint: it is damaged',
+             results, (config, tmp_path / 'cut.pth'), data, []),
+            (r'text\.pth cannot be read as a checkpoint', results,
+             (config, tmp_path / 'text.pth'), data, []),
+            (r'code\.pth holds more than weights', results,
+             (config, tmp_path / 'code.pth'), data, []),
+            (r'image .*1\.png does not exist: name the folder', results,
+             refiner, tmp_path, []),
+            ('have no file_name: name the annotation file',
+             tmp_path / 'nameless.json', refiner, data, []),
+            (r'names \[.chin.*the same keypoints', results, refiner, data,
+             ['--ann-file', tmp_path / 'other.json']),
+            ('give the masks that the same test wrote', results, refiner,
+             data, ['--masks', tmp_path / 'no_masks.json']),
+            ('batch_size must be 1 or more', results, refiner, data,
+             ['--batch-size', 0])):
+        refuse(monkeypatch, capsys, words, given, '--topdown', *topdown,
+               '--img-dir', images, '--out', tmp_path / 'out.json', *more)

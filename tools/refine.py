@@ -1,0 +1,82 @@
+"""Refine COCO keypoint results with any top-down model of MMPose.
+
+    python tools/refine.py predictions/predictions.json \
+        --topdown configs/transpose/transpose_r_a4_coco-256x192.py \
+        work_dirs/transpose_r_a4_coco-256x192/epoch_230.pth \
+        --img-dir data/coco/val2017 --out refined.json \
+        --ann-file data/coco/annotations/person_keypoints_val2017.json
+
+RESULTS.json is what tools/predict.py writes, masks included, or a test with
+``CocoMetric(outfile_prefix=...)``; the masks that ``PersonMaskMetric`` writes
+beside it are given by --masks.
+"""
+import argparse
+import pickle
+
+from mmengine.fileio import dump
+
+from mmpose_ssa.refined_results import (check_names, has_keypoints,
+                                        image_files, keypoint_figures,
+                                        read_json, read_results,
+                                        refine_results, with_masks)
+from mmpose_ssa.refiner import Refiner
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('results', metavar='RESULTS.json',
+                        help='keypoint results in COCO format')
+    parser.add_argument('--topdown', required=True, nargs=2,
+                        metavar=('CONFIG', 'CHECKPOINT'),
+                        help='config and weights of the top-down model')
+    parser.add_argument('--img-dir', required=True,
+                        help='folder of the images')
+    parser.add_argument('--ann-file', help='COCO file that lists the images; '
+                        'if it has keypoints, AP is printed before and after. '
+                        'Needed unless the results name their files')
+    parser.add_argument('--masks', metavar='MASKS.json',
+                        help="the persons' masks, of the same test")
+    parser.add_argument('--out', required=True, help='file to write')
+    parser.add_argument('--no-fill', action='store_true',
+                        help='leave missing keypoints missing (Refinement#1)')
+    parser.add_argument('--rescore', action='store_true',
+                        help='make the instance score anew, the mean of the '
+                        'keypoint scores')
+    parser.add_argument('--batch-size', type=int, default=32,
+                        help='boxes at a time (default: 32)')
+    parser.add_argument('--device', default='cpu', help='default: cpu')
+    return parser
+
+
+def refine(args: argparse.Namespace) -> None:
+    """Read, refine, write, and print the figures."""
+    results = read_results(args.results)
+    if args.masks:
+        results = with_masks(results, read_results(args.masks, 'segmentation'))
+    annotations = read_json(args.ann_file) if args.ann_file else None
+    files = image_files(results, args.img_dir, annotations)
+    refiner = Refiner(*args.topdown, batch_size=args.batch_size)
+    check_names(refiner, results, annotations)
+    refined = refine_results(refiner, results, files, not args.no_fill,
+                             args.rescore, args.device)
+    dump(refined, args.out)
+    print(f'\n{len(refined)} persons in {len(files)} images, see {args.out}')
+    if annotations and has_keypoints(annotations):
+        sigmas = refiner.model.dataset_meta['sigmas']
+        before, after = (keypoint_figures(args.ann_file, persons, sigmas)
+                         for persons in (results, refined))
+        print('         before  after')
+        for name in before:
+            print(f'{name:8} {before[name]:6.3f} {after[name]:6.3f}')
+
+
+def main() -> None:
+    parser = make_parser()
+    try:
+        refine(parser.parse_args())
+    except (FileNotFoundError, ValueError, pickle.UnpicklingError) as error:
+        parser.error(str(error))
+
+
+if __name__ == '__main__':
+    main()
