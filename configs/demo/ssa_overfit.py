@@ -23,8 +23,8 @@ train_dataloader = dict(batch_size=6, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=300, val_interval=50)
+train_cfg = dict(max_epochs=360, val_interval=120)
 param_scheduler = [
     _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=300, end=300),
+    dict(_base_.param_scheduler[1], T_max=360, end=360),
 ]
