@@ -4,8 +4,8 @@
 all that a config needs. Without MMPose the pure rooms still import
 (``drawn_*``, ``frames``, ``grouping``, ``person_masks``, ``refinement``,
 ``visualizer``, ``keypoint_results``, ``oks_evaluation``, ``keypoint_errors``,
-``error_diagnosis``); the others then say what is missing and how to install
-it.
+``error_diagnosis``, ``result_format``, ``person_places``); the others then say
+what is missing and how to install it.
 """
 import sys
 from importlib import import_module
@@ -18,7 +18,7 @@ NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'candidates',
          'codec', 'encoder', 'losses', 'head', 'refiner', 'estimator',
          'ceiling', 'metrics', 'optim', 'inferencer', 'complexity',
-         'refined_results')
+         'published_weights', 'keypoint_figures', 'refined_results')
 
 
 class _InstallationHint:

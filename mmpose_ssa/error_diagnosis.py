@@ -26,6 +26,9 @@ As the published tool, and worth knowing:
 - Mending moves a keypoint to KS 0.85 (jitter), 0.5 (miss) or the KS that it
   has at the wrong point (inversion, swap), but with distances of half the
   length that OKS gives these KS: its KS becomes the fourth root.
+- The area of a result without ``bbox`` is, as in COCO's evaluation, the extent
+  of its keypoints, the (0, 0) of missing ones included: a small false positive
+  with missing keypoints may count as a large one. Write ``bbox``.
 
 Deviations from the published tool:
 

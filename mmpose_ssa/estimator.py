@@ -1,6 +1,7 @@
 """The pose estimator: MMPose's bottom-up one, masks in image space, and the
 second look of section 3.1 at each person."""
-from typing import List, Optional, Union
+import contextlib
+from typing import Iterator, List, Optional, Union
 
 import numpy as np
 import torch
@@ -26,9 +27,10 @@ class SSAPoseEstimator(BottomupPoseEstimator):
         refiner: ``config`` and ``checkpoint`` of a top-down model, and
             further arguments of :class:`Refiner`. Testing then refines the
             persons, for which its pipeline must carry the original pixels
-            (``configs/_base_/refine2.py``), and heeds in ``test_cfg``
-            ``fill_missing`` (True: Refinement#2, False: #1), ``rescore``
-            (False: the instance score stays) and ``ks_threshold`` (0.75).
+            (``configs/ssa/ssa_r101_640_refine2.py``), and heeds in
+            ``test_cfg`` ``fill_missing`` (True: Refinement#2, False: #1),
+            ``rescore`` (False: the instance score stays) and
+            ``ks_threshold`` (0.75).
         **kwargs: As :class:`BottomupPoseEstimator`.
     """
 
@@ -62,9 +64,14 @@ class SSAPoseEstimator(BottomupPoseEstimator):
             The batch's samples with ``pred_instances``.
 
         Raises:
-            ValueError: If the pixels are missing, or the refiner has other
-                keypoints.
+            FileNotFoundError: If a file of the refiner does not exist,
+                persons or not.
+            ValueError: If the pixels are missing, or the refiner cannot be
+                loaded or has other keypoints.
         """
+        if self.refiner:
+            with _naming_the_settings():
+                self.refiner.check_files()
         samples = super().test_step(data)
         for sample in samples:
             image = sample.pop('ori_img', None)
@@ -107,11 +114,15 @@ class SSAPoseEstimator(BottomupPoseEstimator):
                 'the refiner needs the original pixels, and the sample of '
                 f"image {sample.get('img_id')} has none: test with "
                 'LoadCheckedImage(keep_original=True) and with ori_img among '
-                'the meta_keys of PackPoseInputs, as configs/_base_/'
-                'refine2.py does')
+                'the meta_keys of PackPoseInputs, as configs/ssa/'
+                'ssa_r101_640_refine2.py does')
         persons = sample.pred_instances
-        self.refiner.check_keypoints(self.head.decoder.num_keypoints,
-                                     sample.get('flip_indices'))
+        meta = getattr(self, 'dataset_meta', None) or {}
+        with _naming_the_settings():
+            self.refiner.prepare(
+                self.head.decoder.num_keypoints,
+                flip_indices=sample.get('flip_indices'),
+                sigmas=meta.get('sigmas'))
         keypoints, scores = self.refiner.refine(
             image, persons.keypoints, persons.keypoint_scores, persons.masks,
             persons.bboxes, self.test_cfg.get('fill_missing', True),
@@ -122,3 +133,15 @@ class SSAPoseEstimator(BottomupPoseEstimator):
         persons.bboxes = keypoint_extents(keypoints, scores)
         if self.test_cfg.get('rescore', False):
             persons.bbox_scores = scores.mean(axis=1)
+
+
+@contextlib.contextmanager
+def _naming_the_settings() -> Iterator[None]:
+    """Say in a refiner's errors where it is set."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        kind = (FileNotFoundError if isinstance(error, FileNotFoundError)
+                else ValueError)
+        raise kind(f'refiner: {error}; it is set by model.refiner.config and '
+                   'model.refiner.checkpoint') from error

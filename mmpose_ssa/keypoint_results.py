@@ -19,6 +19,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from pycocotools.coco import COCO
 
+from .result_format import (check_image_id, check_keys, check_numbers,
+                            check_points, check_result, keypoint_names)
+
 MAX_PERSONS = 20  # per image, COCO's rule for keypoints
 RESULT_KEYS = ('image_id', 'category_id', 'keypoints', 'score', 'bbox')
 
@@ -62,7 +65,7 @@ def read_truth(dataset: dict,
         ValueError: If the annotations cannot be evaluated against.
     """
     category = _keypoint_category(dataset)
-    names = tuple(category['keypoints'])
+    names = keypoint_names(category)
     annotations = [
         _complete(ann, number, len(names))
         for number, ann in enumerate(
@@ -132,7 +135,8 @@ def _keypoint_category(dataset: dict) -> dict:
                          'annotations interchanged?')
     for key in ('images', 'annotations', 'categories'):
         if not isinstance(dataset.get(key), list) or not all(
-                isinstance(entry, dict) and 'id' in entry
+                isinstance(entry, dict)
+                and isinstance(entry.get('id'), (int, str))
                 for entry in dataset[key]):
             raise ValueError(f'{key!r} must be a list of objects with an '
                              "'id': give a file in COCO's format of a "
@@ -150,9 +154,10 @@ def _keypoint_category(dataset: dict) -> dict:
 def _complete(annotation: dict, number: int, num_keypoints: int) -> dict:
     """A copy of an annotation with all that COCO's evaluation reads."""
     name = f"annotation {annotation['id']}"
-    _check_keys(annotation, ('image_id', 'bbox', 'keypoints'), name)
-    points = _points(annotation['keypoints'], num_keypoints, name)
-    width, height = _numbers(annotation['bbox'], 4, f"{name}'s bbox")[2:]
+    check_keys(annotation, ('image_id', 'bbox', 'keypoints'), name)
+    check_image_id(annotation, name)
+    points = check_points(annotation['keypoints'], name, num_keypoints)
+    width, height = check_numbers(annotation['bbox'], 4, f"{name}'s bbox")[2:]
     defaults = dict(area=.53 * width * height, iscrowd=0,
                     num_keypoints=int((points[:, 2] > 0).sum()))
     return {**defaults, **annotation, 'id': number,
@@ -161,61 +166,33 @@ def _complete(annotation: dict, number: int, num_keypoints: int) -> dict:
 
 def _check_result(index: int, result: dict, truth: Truth) -> None:
     name = f'result {index}'
-    if not isinstance(result, dict):
-        raise ValueError(f'{name} is {result!r}, not a person: give what '
-                         "CocoMetric wrote, '*.keypoints.json'")
-    _check_keys(result, RESULT_KEYS[:4], name)
+    check_result(result, name, RESULT_KEYS[:4], len(truth.names))
     if result['category_id'] != truth.category:
         raise ValueError(f"{name} is of category {result['category_id']}, the "
                          f'annotated persons of {truth.category}: set its '
                          'category_id')
-    _points(result['keypoints'], len(truth.names), name)
-    _numbers([result['score']], 1, f"{name}'s score")
-    if 'bbox' in result:
-        _numbers(result['bbox'], 4, f"{name}'s bbox")
 
 
-def _check_keys(entry: dict, keys: Sequence[str], name: str) -> None:
-    for key in keys:
-        if key not in entry:
-            raise ValueError(f"{name} has no {key!r}: COCO's format for "
-                             f'keypoints has {", ".join(keys)}')
+def known_sigmas(names: Sequence[str]) -> List[float]:
+    """OKS's standard deviations of COCO and CrowdPose, by keypoint name.
 
-
-def _points(flat: list, num_keypoints: int, name: str) -> np.ndarray:
-    """(K, 3) keypoints x, y, v of a flat list."""
-    if isinstance(flat, (list, tuple)) and len(flat) != 3 * num_keypoints:
+    Raises:
+        ValueError: If neither of them has such a keypoint.
+    """
+    plain = [_SIDE.sub('', name) for name in names]
+    unknown = [name for name in plain if name not in SIGMAS]
+    if unknown:
         raise ValueError(
-            f'{name} has {len(flat)} numbers of keypoints, but the '
-            f'{num_keypoints} keypoints that the category names need '
-            f'{3 * num_keypoints}: give files of the same data set')
-    return _numbers(flat, 3 * num_keypoints,
-                    f"{name}'s keypoints").reshape(-1, 3)
-
-
-def _numbers(values: list, length: int, name: str) -> np.ndarray:
-    """(length, ) finite numbers."""
-    try:
-        numbers = np.array(values, float)
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape != (length, ) or not np.isfinite(numbers).all():
-        raise ValueError(f'{name} must be {length} finite numbers in a flat '
-                         f'list, got {values!r:.200}')
-    return numbers
+            f'no sigma is known for the keypoints {unknown}: give the '
+            f"data set's {len(names)} sigmas")
+    return [SIGMAS[name] for name in plain]
 
 
 def _sigmas_of(names: Tuple[str, ...],
                sigmas: Optional[Sequence[float]]) -> np.ndarray:
     """Those given or, by name, those of COCO and CrowdPose."""
     if sigmas is None:
-        plain = [_SIDE.sub('', name) for name in names]
-        unknown = [name for name in plain if name not in SIGMAS]
-        if unknown:
-            raise ValueError(
-                f'no sigma is known for the keypoints {unknown}: give the '
-                f"data set's {len(names)} sigmas")
-        sigmas = [SIGMAS[name] for name in plain]
+        sigmas = known_sigmas(names)
     if len(sigmas) != len(names) or not np.min(sigmas) > 0:
         raise ValueError(f'{len(names)} keypoints need as many positive '
                          f'sigmas, got {list(sigmas)}')

@@ -2,30 +2,23 @@
 
 Results are what ``tools/predict.py`` or ``CocoMetric(outfile_prefix=...)``
 writes: a list of persons with ``image_id``, ``score`` and ``keypoints``, x, y
-and score of each of the K, score 0 where missing. A person's box is that of
-its ``segmentation``, an RLE; where that is absent or empty, its ``bbox`` (x,
-y, width, height); where that is absent too, the extent of its keypoints.
+and score of each of the K, score 0 where missing; where a person is, says
+``person_places``.
 """
-import contextlib
-import copy
-import io
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from mmengine.utils import track_iter_progress
-from xtcocotools.coco import COCO
-from xtcocotools.cocoeval import COCOeval
 
 from .datasets import LoadCheckedImage
-from .metrics import PERSON_ID
+from .keypoint_results import known_sigmas
+from .person_places import check_place, person_arrays
 from .refinement import keypoint_extents
 from .refiner import Refiner
-
-# Figure -> its place in what COCOeval summarizes of keypoints
-FIGURES = {'AP': 0, 'AP .5': 1, 'AP .75': 2, 'AP (M)': 3, 'AP (L)': 4, 'AR': 5}
+from .result_format import check_mask, check_result, keypoint_names
 
 
 def read_json(path: str) -> Any:
@@ -62,9 +55,13 @@ def read_results(path: str, content: str = 'keypoints') -> List[dict]:
             'give what tools/predict.py or a metric with outfile_prefix '
             'wrote, not annotations')
     for i, result in enumerate(results):
-        fault = _fault(result, {'image_id', 'score', content})
-        if fault:
-            raise ValueError(f'result {i} of {path} {fault}')
+        name = f'result {i} of {path}'
+        check_result(result, name, ('image_id', 'score', content))
+        if result.get('segmentation') is not None:
+            check_mask(result['segmentation'], name)
+        if not isinstance(result.get('file_name', ''), str):
+            raise ValueError(f"{name} has the file_name "
+                             f"{result['file_name']!r}: it must be a text")
     counts = {len(r['keypoints']) for r in results if 'keypoints' in r}
     if len(counts) > 1:
         raise ValueError(
@@ -73,23 +70,30 @@ def read_results(path: str, content: str = 'keypoints') -> List[dict]:
     return results
 
 
-def _fault(result: dict, needed: set) -> Optional[str]:
-    """What is wrong with a result; None if nothing."""
-    if not isinstance(result, dict):
-        return f'is {result!r}: it must be a dict'
-    if needed - result.keys():
-        return f'must have {", ".join(sorted(needed - result.keys()))}'
-    points, mask = result.get('keypoints', ()), result.get('segmentation')
-    if len(points) % 3:
-        return (f'has {len(points)} numbers as keypoints: they must be x, y '
-                'and score of each')
-    if not np.isfinite([*points, *result.get('bbox', ()),
-                        result['score']]).all():
-        return 'has a number that is not finite'
-    if mask is not None and not (isinstance(mask, dict) and isinstance(
-            mask.get('counts'), str) and 'size' in mask):
-        return 'has a segmentation that is no compressed RLE'
-    return None
+def read_annotations(path: str) -> dict:
+    """Read a COCO file that lists images, and check what it says of them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not list images in COCO's format.
+    """
+    content = read_json(path)
+    images = content.get('images') if isinstance(content, dict) else None
+    if not isinstance(images, list) or not all(
+            isinstance(entry, dict)
+            and isinstance(entry.get('id'), (int, str))
+            and isinstance(entry.get('file_name'), str) for entry in images):
+        raise ValueError(
+            f"{path} must be an object whose 'images' is a list of objects "
+            "with 'id' and 'file_name': are results and annotations "
+            'interchanged?')
+    for key in ('annotations', 'categories'):
+        entries = content.get(key, [])
+        if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) for entry in entries):
+            raise ValueError(f'{key!r} of {path} must be a list of objects: '
+                             "give a file in COCO's format")
+    return content
 
 
 def with_masks(results: List[dict], masks: List[dict]) -> List[dict]:
@@ -119,6 +123,12 @@ def with_masks(results: List[dict], masks: List[dict]) -> List[dict]:
                 f"score {result['score']} of its keypoints: give the masks "
                 'that the same test wrote')
         paired.append(dict(result, segmentation=left.pop(0)['segmentation']))
+    over = {image: len(left) for image, left in by_image.items() if left}
+    if over:
+        image, number = next(iter(over.items()))
+        raise ValueError(
+            f'image {image}: {number} masks have no keypoints, and so in '
+            f'{len(over)} images: give the masks that the same test wrote')
     return paired
 
 
@@ -168,9 +178,37 @@ def check_names(refiner: Refiner, results: List[dict],
     if not results:
         return
     categories = (annotations or {}).get('categories', ())
-    names = [c['keypoints'] for c in categories if 'keypoints' in c]
+    names = [keypoint_names(c) for c in categories if c.get('keypoints')]
     refiner.check_keypoints(
-        len(results[0]['keypoints']) // 3, names=names[0] if names else None)
+        len(results[0]['keypoints']) // 3,
+        names=list(names[0]) if names else None,
+        sigmas=_named_sigmas(names[0]) if names else None)
+
+
+def _named_sigmas(names: Sequence[str]) -> Optional[List[float]]:
+    """The sigmas of COCO's and CrowdPose's keypoints; of others, None."""
+    try:
+        return known_sigmas(names)
+    except ValueError:
+        return None
+
+
+def check_places(results: List[dict],
+                 annotations: Optional[dict] = None) -> None:
+    """Raise ValueError if a box or a mask does not belong to its image.
+
+    Of images whose size the annotations tell; :func:`refine_results` checks
+    them all, but only as it comes to them.
+    """
+    sizes = {
+        entry['id']: (entry['height'], entry['width'])
+        for entry in (annotations or {}).get('images', ())
+        if all(isinstance(entry.get(side), int) and entry[side] > 0
+               for side in ('height', 'width'))
+    }
+    for i, result in enumerate(results):
+        if result['image_id'] in sizes:
+            check_place(result, i, *sizes[result['image_id']])
 
 
 def refine_results(refiner: Refiner,
@@ -204,6 +242,8 @@ def refine_results(refiner: Refiner,
     for image_id in track_iter_progress(list(places)):
         image = LoadCheckedImage()(dict(img_path=str(files[image_id])))['img']
         persons = [results[i] for i in places[image_id]]
+        for i, person in zip(places[image_id], persons):
+            check_place(person, i, *image.shape[:2])
         for i, person in zip(
                 places[image_id],
                 _refine_image(refiner, persons, image, fill, rescore, device)):
@@ -214,15 +254,7 @@ def refine_results(refiner: Refiner,
 def _refine_image(refiner: Refiner, persons: List[dict], image: np.ndarray,
                   fill: bool, rescore: bool, device: str) -> List[dict]:
     """The refined results of one image."""
-    points = np.array([p['keypoints'] for p in persons], float)
-    points, scores = np.split(points.reshape(len(persons), -1, 3), [2], -1)
-    scores = scores[..., 0]
-    extents = keypoint_extents(points, scores)
-    for person, extent, found in zip(persons, extents, scores.any(axis=1)):
-        if 'bbox' in person:
-            x, y, w, h = person['bbox']
-            extent[:] = x, y, x + w, y + h
-        _check_place(person, extent, found, image.shape[:2])
+    points, scores, extents = person_arrays(persons)
     points, scores = refiner.refine(
         image, points, scores, [p.get('segmentation') for p in persons],
         extents, fill, device=device)
@@ -243,59 +275,3 @@ def _changed(person: dict, points: np.ndarray, scores: np.ndarray,
     if rescore:
         changes['score'] = float(scores.mean())
     return {**person, **changes}
-
-
-def _check_place(person: dict, extent: np.ndarray, found: bool,
-                 shape: tuple) -> None:
-    """Raise ValueError unless a person has a place in its image."""
-    (h, w), mask = shape, person.get('segmentation')
-    name = f"a result of image {person['image_id']} ({w} x {h} pixels)"
-    if not (found or mask or 'bbox' in person):
-        raise ValueError(f'{name} has neither a keypoint of a score above 0 '
-                         'nor a mask nor a bbox: leave it out')
-    if mask and list(mask['size']) != [h, w]:
-        raise ValueError(
-            f'{name} has a mask of {mask["size"][1]} x {mask["size"][0]}: '
-            'name the folder of the images that were tested')
-    # A keypoint at the edge may lie a fraction of a cell outside
-    (x0, y0, x1, y1), slack = extent, 0.05 * max(h, w)
-    if not (x0 <= x1 and y0 <= y1 and -slack <= x1 and -slack <= y1
-            and x0 <= w + slack and y0 <= h + slack):
-        raise ValueError(
-            f'{name} has the box {extent.round(1).tolist()} (x0, y0, x1, y1) '
-            'outside the image: name the folder of the images that were '
-            'tested, and write boxes as x, y, width, height')
-
-
-def has_keypoints(annotations: dict) -> bool:
-    """Whether keypoints can be evaluated on a COCO file's content."""
-    return any('keypoints' in ann
-               for ann in annotations.get('annotations', ()))
-
-
-def keypoint_figures(ann_file: str, results: List[dict],
-                     sigmas: np.ndarray) -> Dict[str, float]:
-    """Evaluate keypoint results as COCO does.
-
-    Args:
-        ann_file: Annotations with keypoints; all its images count.
-        results: Keypoint results of images that it lists.
-        sigmas: (K,) the data set's keypoint sigmas.
-
-    Returns:
-        The figures of ``FIGURES`` by name.
-    """
-    wanted = ('image_id', 'keypoints', 'score', 'bbox')
-    detections = [
-        dict({key: copy.deepcopy(result[key]) for key in wanted
-              if key in result}, category_id=PERSON_ID) for result in results
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(ann_file)
-        evaluation = COCOeval(
-            coco, coco.loadRes(detections), 'keypoints', np.asarray(sigmas),
-            use_area=all('area' in ann for ann in coco.anns.values()))
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return {name: float(evaluation.stats[i]) for name, i in FIGURES.items()}

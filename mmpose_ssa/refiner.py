@@ -3,7 +3,7 @@
 Decided where the paper is silent: the boxes are cut from the original image's
 pixels, with the padding and the aspect of the top-down model's own pipeline.
 """
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mmpose.apis import inference_topdown
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
-from .inferencer import load_estimator, read_config
+from .inferencer import check_files, load_estimator, read_config
 from .refinement import person_boxes, refine_keypoints
 
 
@@ -44,6 +44,12 @@ class Refiner:
         self.checkpoint = checkpoint
         self.batch_size = batch_size
         self._model: Optional[nn.Module] = None
+        self._prepared: Set[int] = set()
+
+    def check_files(self) -> None:
+        """Raise FileNotFoundError unless the files exist; read nothing."""
+        if self._model is None:
+            check_files(self.config, self.checkpoint)
 
     @property
     def model(self) -> nn.Module:
@@ -64,28 +70,48 @@ class Refiner:
     def check_keypoints(self,
                         num_keypoints: int,
                         flip_indices: Optional[List[int]] = None,
-                        names: Optional[List[str]] = None) -> None:
+                        names: Optional[List[str]] = None,
+                        sigmas: Optional[Sequence[float]] = None) -> None:
         """Raise ValueError unless the model finds the persons' keypoints.
 
         Args:
             num_keypoints: K of the persons.
             flip_indices: The mirror image of each keypoint, if known.
             names: The keypoints' names, if known.
+            sigmas: The keypoints' sigmas, if known; KS takes the model's.
         """
         meta = self.model.dataset_meta
         own = dict(
             num_keypoints=meta['num_keypoints'],
             flip_indices=list(meta['flip_indices']),
             names=[name for _, name in sorted(
-                meta['keypoint_id2name'].items())])
+                meta['keypoint_id2name'].items())],
+            sigmas=_rounded(meta['sigmas']))
+        if sigmas is not None:
+            sigmas = _rounded(sigmas)
         asked = dict(num_keypoints=num_keypoints, flip_indices=flip_indices,
-                     names=names)
+                     names=names, sigmas=sigmas)
         for what, wanted in asked.items():
             if wanted is not None and wanted != own[what]:
                 raise ValueError(
                     f'the persons have {what} {wanted}, the refiner '
                     f'{self.checkpoint} has {own[what]}: take a top-down '
                     'model that was trained on the same keypoints')
+
+    def prepare(self, num_keypoints: int, **known) -> None:
+        """Build the model and check its keypoints, once for each K.
+
+        Args:
+            num_keypoints: K of the persons.
+            **known: What else :meth:`check_keypoints` takes.
+
+        Raises:
+            FileNotFoundError: As :attr:`model`.
+            ValueError: As :attr:`model` and :meth:`check_keypoints`.
+        """
+        if num_keypoints not in self._prepared:
+            self.check_keypoints(num_keypoints, **known)
+            self._prepared.add(num_keypoints)
 
     def predict(self,
                 image: np.ndarray,
@@ -146,6 +172,11 @@ class Refiner:
         sigmas = self.model.dataset_meta['sigmas']
         return refine_keypoints(keypoints, scores, refined, refined_scores,
                                 areas, sigmas, fill, threshold)
+
+
+def _rounded(sigmas: Sequence[float]) -> List[float]:
+    """Sigmas to six digits: those in float32 and in float64 are the same."""
+    return np.asarray(sigmas, float).round(6).tolist()
 
 
 def _check_topdown(cfg: Config) -> None:

@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 NAMES = sorted(
     path.relative_to(CONFIGS).as_posix()
     for path in (CONFIGS / '_base_/ssa.py', *CONFIGS.glob('ssa/*.py'),
-                 *CONFIGS.glob('demo/*.py')))
+                 *CONFIGS.glob('demo/ssa_*.py')))
 SIDE = 64  # pixels of the input in the tests
 
 

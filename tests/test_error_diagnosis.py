@@ -565,6 +565,16 @@ def test_only_the_twenty_best_of_an_image_count():
     assert len(got.matched) == 1
 
 
+def test_the_area_of_results_is_cocos():
+    """Of a bbox; else the extent of the keypoints, (0, 0) included."""
+    truth = read_truth(dataset_of([annotation(FIGURE)]))
+    points = np.zeros((17, 3))
+    points[:2] = (90, 40, .5), (100, 60, .5)
+    for more, area in ({}, 6000), (dict(bbox=[90, 40, 10, 20]), 200):
+        person, = read_results([dict(result(points), **more)], truth)
+        assert person['area'] == area
+
+
 # --- bad input --------------------------------------------------------------
 
 
@@ -583,6 +593,13 @@ ANN, RES = annotation(FIGURE), result(FIGURE)
     (dict(dataset_of([ANN]), images=[{}]), "'images' must be .* 'id'"),
     (dict(dataset_of([ANN]), categories=[dict(id=1, name='person')]),
      r"keypoints, but none of \['person'\] do: give person_keypoints"),
+    (dict(dataset_of([ANN]), images=[dict(id=[1])]), "'images' must be"),
+    (dict(dataset_of([ANN]), categories=[
+        dict(id=1, name='person', keypoints=7)]), 'list of texts, got 7'),
+    (dict(dataset_of([ANN]), categories=[
+        dict(id=1, name='person', keypoints=[1, 2])]), r'got \[1, 2\]'),
+    (dataset_of([changed(ANN, image_id=[1])]),
+     r"annotation 7's image_id must be a whole number .* got \[1\]"),
     (dict(dataset_of([ANN]), categories=dataset_of([])['categories'] * 2),
      'one category must name keypoints'),
     (dataset_of([]), 'no person has a labelled keypoint: give'),
@@ -605,6 +622,9 @@ def test_annotations_that_cannot_be_evaluated_against(dataset, message):
     ([RES, 5], 'result 1 is 5, not a person'),
     ([changed(RES, score=None)], "result 0 has no 'score'"),
     ([changed(RES, score='high')], r"result 0's score must be .* \['high'\]"),
+    ([changed(RES, image_id=[1])], r"result 0's image_id must .* \[1\]"),
+    ([changed(RES, keypoints=7)], "result 0's keypoints must be a flat list"),
+    ([changed(RES, keypoints=['1'] * 51)], "result 0's keypoints must be 51"),
     ([changed(RES, category_id=3)], 'result 0 is of category 3, .* of 1'),
     ([RES, changed(RES, image_id=44)], r'1 images that are not .* \[44\]'),
     ([result(FIGURE[:14])],

@@ -180,6 +180,25 @@ def test_a_call_without_an_image(monkeypatch, model, capsys):
         write_predictions(model, [], 'y')
 
 
+def test_mistakes_are_told_with_their_cure(monkeypatch, tmp_path, capsys,
+                                           checkpoint, images):
+    (tmp_path / 'file').touch()
+    for words, config, weights, more in (
+            ('no.pth does not exist', TINY, 'no.pth', []),
+            ('no.py does not exist', 'no.py', checkpoint, []),
+            ('random.pth cannot be read as a config', checkpoint, TINY, []),
+            ("device 'foo' cannot be used", TINY, checkpoint,
+             ['--device', 'foo']),
+            ('file is not a folder', TINY, checkpoint,
+             ['--out', tmp_path / 'file'])):
+        with pytest.raises(SystemExit) as stop:
+            command(monkeypatch, images[0], '--config', config, '--checkpoint',
+                    weights, '--out', tmp_path / 'out', *more)
+        assert stop.value.code == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
 def test_two_images_of_one_name(model, tmp_path):
     with pytest.raises(ValueError, match="named '1' and would overwrite"):
         write_predictions(model, ['a/1.jpg', 'b/1.jpg'], str(tmp_path))

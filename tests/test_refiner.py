@@ -1,10 +1,12 @@
 """The second look at each person, from a box's pixels to refined results."""
 import copy
 import json
+import pickle
 import runpy
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import cv2
 import numpy as np
@@ -29,7 +31,6 @@ pytestmark = pytest.mark.usefixtures('mmpose')
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/data/ssa_tiny_64.py'
 TOPDOWN = str(ROOT / 'tests/data/topdown_tiny_256x192.py')
-FRAGMENT = Config.fromfile(ROOT / 'configs/_base_/refine2.py')
 K = 17
 
 
@@ -67,12 +68,11 @@ def bottomup(tmp_path_factory):
 
 
 def refined_config(refiner, **test_cfg):
-    """The tiny SSA with a refiner, as `configs/_base_/refine2.py` adds it."""
+    """The tiny SSA with a refiner."""
     cfg = Config.fromfile(TINY)
     cfg.model.refiner = refiner
     cfg.model.test_cfg.update(test_cfg)
-    cfg.test_dataloader.dataset.pipeline = [
-        FRAGMENT.load_original, cfg.val_pipeline[1], FRAGMENT.pack_original]
+    cfg.test_dataloader.dataset.pipeline[0].keep_original = True
     return cfg
 
 
@@ -337,9 +337,13 @@ def test_without_a_refiner_no_pixels_stay(bottomup, image):
     assert 'ori_img' not in inference_bottomup(model, image)[0]
 
 
-def test_nobody_is_refined_where_nobody_is(bottomup, image):
+def test_nobody_is_refined_where_nobody_is(bottomup, image, tmp_path):
+    """The files must exist, and are not read."""
+    files = [str(tmp_path / name) for name in ('a.py', 'a.pth')]
+    for path in files:
+        Path(path).write_text('unreadable')
     model = load_model(
-        refined_config(dict(config='no.py', checkpoint='no.pth')), bottomup)
+        refined_config(dict(zip(('config', 'checkpoint'), files))), bottomup)
     for parameter in model.head.final_layer.parameters():
         torch.nn.init.zeros_(parameter)
     sample, = inference_bottomup(model, image)
@@ -442,15 +446,12 @@ def test_a_refined_config_tests_what_its_parent_trains(name):
     assert Path(refiner['config']).is_file() and refiner['checkpoint']
     assert switches.pop('fill_missing') == (number == '2')
     assert not switches.pop('rescore')
-    for key in ('refined_model', 'load_original', 'pack_original'):
-        del cfg[key]
+    del cfg['refined_model']
 
     testing = cfg['test_dataloader']['dataset'].pop('pipeline')
-    load, resize, pack = plain['test_dataloader']['dataset'].pop('pipeline')
-    assert testing[0] == dict(load, keep_original=True)
-    assert testing[1] == resize
-    assert set(testing[2]['meta_keys']) - set(pack['meta_keys']) == {'ori_img'}
-    assert set(pack['meta_keys']) < set(testing[2]['meta_keys'])
+    load, *others = plain['test_dataloader']['dataset'].pop('pipeline')
+    assert testing == [dict(load, keep_original=True), *others]
+    assert 'ori_img' in testing[-1]['meta_keys']
     for metrics in (cfg['test_evaluator'], plain['test_evaluator']):
         metrics[0].pop('outfile_prefix', None)
     assert cfg == plain  # validation carries no pixels
@@ -465,6 +466,39 @@ def test_missing_files_are_named(topdown):
         with pytest.raises(FileNotFoundError, match=r'no\.p.* does not exist: '
                            'give the file'):
             assert Refiner(config, checkpoint).model
+
+
+def test_missing_files_are_named_with_the_setting(topdown, bottomup, image):
+    """At the first image, whether anybody is in it or not."""
+    for setting, name in (('config', 'no.py'), ('checkpoint', 'no.pth')):
+        model = load_model(
+            refined_config(dict(topdown, **{setting: name})), bottomup)
+        for parameter in model.head.final_layer.parameters():
+            torch.nn.init.zeros_(parameter)
+        with pytest.raises(FileNotFoundError, match=f'refiner: .*{name} does '
+                           'not exist.* set by model.refiner.config and model.'
+                           'refiner.checkpoint'):
+            inference_bottomup(model, image)
+
+
+@pytest.mark.parametrize('error, words', [
+    (URLError('no route'), 'cannot be fetched: .*network.*no route'),
+    (TimeoutError('slow'), 'cannot be fetched: .*slow'),
+    (PermissionError('locked'), 'may not be read: .*locked'),
+    (pickle.UnpicklingError('holds more'), 'holds more'),
+    (EOFError('cut'), 'damaged or was not written to the end .cut'),
+])
+def test_reasons_that_weights_are_not_read(topdown, bottomup, image,
+                                           monkeypatch, error, words):
+    def fail(*args, **kwargs):
+        raise error
+
+    model = load_model(refined_config(dict(
+        topdown, checkpoint='https://localhost/a.pth')), bottomup)
+    monkeypatch.setattr('mmpose_ssa.inferencer.load_checkpoint', fail)
+    with pytest.raises(ValueError, match=f'refiner: .*{words}.*; it is set '
+                       'by model.refiner.config'):
+        inference_bottomup(model, image)
 
 
 def test_weights_of_another_model_are_named(topdown, bottomup):
@@ -509,6 +543,27 @@ def test_another_skeleton_is_named(topdown, bottomup, image):
         inference_bottomup(model, image)
     with pytest.raises(ValueError, match=r"names \['a', 'b'"):
         model.refiner.check_keypoints(K, names=list('abcdefghijklmnopq'))
+
+
+def test_other_sigmas_are_named(topdown, bottomup, image):
+    model = load_model(refined_config(topdown), bottomup)
+    own = model.dataset_meta['sigmas']
+    model.refiner.check_keypoints(K, sigmas=np.float32(own))
+    model.dataset_meta = dict(model.dataset_meta, sigmas=own * 2)
+    with pytest.raises(ValueError, match=r'persons have sigmas \[0.052, .*'
+                       r'has \[0.026, .*the same keypoints'):
+        inference_bottomup(model, image)
+
+
+def test_keypoints_are_compared_once(topdown, bottomup, image, monkeypatch):
+    model, asked = load_model(refined_config(topdown), bottomup), []
+    check = model.refiner.check_keypoints
+    monkeypatch.setattr(
+        model.refiner, 'check_keypoints',
+        lambda *args, **known: (asked.append(args), check(*args, **known)))
+    for _ in range(2):
+        inference_bottomup(model, image)
+    assert asked == [(K, )]
 
 
 def test_a_batch_size_of_0_is_named(topdown):

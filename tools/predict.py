@@ -4,11 +4,12 @@
         --checkpoint work_dirs/ssa_r101_640/epoch_240.pth --out predictions
 """
 import argparse
+from pathlib import Path
 
-from mmpose_ssa.inferencer import load_model, write_predictions
+from mmpose_ssa.inferencer import check_device, load_model, write_predictions
 
 
-def parse_args() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('images', nargs='+', metavar='IMAGE',
                         help='image files')
@@ -20,15 +21,28 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--kpt-thr', type=float, default=0.1,
                         help='keypoints of a lower score are not drawn '
                         '(default: 0.1)')
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = parse_args()
+def predict(args: argparse.Namespace) -> None:
+    """Check the arguments, predict, write, and say how many were found."""
+    check_device(args.device)
+    for folder in (Path(args.out), *Path(args.out).parents):
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f'--out {args.out}: {folder} is not a folder')
     model = load_model(args.config, args.checkpoint, args.device)
     persons = write_predictions(model, args.images, args.out, args.kpt_thr)
     print(f'{len(persons)} persons in {len(args.images)} images, see '
           f'{args.out}')
+
+
+def main() -> None:
+    parser = make_parser()
+    args = parser.parse_args()
+    try:
+        predict(args)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == '__main__':

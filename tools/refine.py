@@ -11,13 +11,17 @@ RESULTS.json is what tools/predict.py writes, masks included, or a test with
 beside it are given by --masks.
 """
 import argparse
-import pickle
+from functools import partial
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
 
 from mmengine.fileio import dump
 
-from mmpose_ssa.refined_results import (check_names, has_keypoints,
-                                        image_files, keypoint_figures,
-                                        read_json, read_results,
+from mmpose_ssa.inferencer import check_device, check_files
+from mmpose_ssa.keypoint_figures import (ground_truth, has_keypoints,
+                                         keypoint_figures)
+from mmpose_ssa.refined_results import (check_names, check_places, image_files,
+                                        read_annotations, read_results,
                                         refine_results, with_masks)
 from mmpose_ssa.refiner import Refiner
 
@@ -48,33 +52,61 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise ValueError or OSError for what need not wait for the work."""
+    check_device(args.device)
+    check_files(*args.topdown)
+    if Path(args.out).is_dir():
+        raise ValueError(f'--out {args.out} is a folder: name a file in it')
+    for folder in Path(args.out).parents:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f'--out {args.out}: {folder} is not a folder')
+
+
 def refine(args: argparse.Namespace) -> None:
     """Read, refine, write, and print the figures."""
+    check_arguments(args)
     results = read_results(args.results)
     if args.masks:
         results = with_masks(results, read_results(args.masks, 'segmentation'))
-    annotations = read_json(args.ann_file) if args.ann_file else None
+    annotations = read_annotations(args.ann_file) if args.ann_file else None
     files = image_files(results, args.img_dir, annotations)
+    check_places(results, annotations)
     refiner = Refiner(*args.topdown, batch_size=args.batch_size)
     check_names(refiner, results, annotations)
+    evaluate = evaluation(refiner, annotations)
+    before = evaluate(results)
     refined = refine_results(refiner, results, files, not args.no_fill,
                              args.rescore, args.device)
     dump(refined, args.out)
     print(f'\n{len(refined)} persons in {len(files)} images, see {args.out}')
-    if annotations and has_keypoints(annotations):
-        sigmas = refiner.model.dataset_meta['sigmas']
-        before, after = (keypoint_figures(args.ann_file, persons, sigmas)
-                         for persons in (results, refined))
+    print_table(before, evaluate(refined))
+
+
+def evaluation(refiner: Refiner, annotations: Optional[dict]
+               ) -> Callable[[List[dict]], Dict[str, float]]:
+    """What gives results their figures: none where no keypoints are."""
+    if not (annotations and has_keypoints(annotations)):
+        return lambda results: {}
+    # Those of the data set, which check_names has compared
+    sigmas = refiner.model.dataset_meta['sigmas']
+    truth = ground_truth(annotations, len(sigmas))
+    return partial(keypoint_figures, truth, sigmas=sigmas)
+
+
+def print_table(before: Dict[str, float], after: Dict[str, float]) -> None:
+    if before:
         print('         before  after')
-        for name in before:
-            print(f'{name:8} {before[name]:6.3f} {after[name]:6.3f}')
+    for name in before:
+        print(f'{name:8} {before[name]:6.3f} {after[name]:6.3f}')
 
 
 def main() -> None:
     parser = make_parser()
+    args = parser.parse_args()
     try:
-        refine(parser.parse_args())
-    except (FileNotFoundError, ValueError, pickle.UnpicklingError) as error:
+        refine(args)
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 

@@ -69,7 +69,7 @@ val_pipeline = [
         meta_keys=('id', 'img_id', 'img_path', 'crowd_index', 'ori_shape',
                    'img_shape', 'input_size', 'input_center', 'input_scale',
                    'flip', 'flip_direction', 'flip_indices', 'raw_ann_info',
-                   'skeleton_links')),
+                   'skeleton_links', 'ori_img')),
 ]
 train_dataloader = dict(
     batch_size=2,

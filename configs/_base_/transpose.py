@@ -3,6 +3,8 @@
 # in its YAML are unused). Differs from it in what MMPose differs in:
 # - augmentation draws from truncated normal distributions, not clipped ones;
 # - Gaussians end at 3 sigma;
+# - the Taylor step has second derivatives over one cell, the official one
+#   over two, and it skips peaks within two cells of the edge;
 # - the vertical unit is 255 / 63 pixels, where the official one is the
 #   horizontal 191 / 47: at most 0.5 pixels at the upper and lower edge.
 _base_ = ['mmpose::_base_/default_runtime.py']

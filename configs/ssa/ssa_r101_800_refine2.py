@@ -4,5 +4,6 @@ _base_ = ['ssa_r101_800.py', '../_base_/refine2.py']
 model = _base_.refined_model
 test_dataloader = dict(
     dataset=dict(pipeline=[
-        _base_.load_original, _base_.val_pipeline[1], _base_.pack_original
+        dict(_base_.val_pipeline[0], keep_original=True),
+        *_base_.val_pipeline[1:]
     ]))

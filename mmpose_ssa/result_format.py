@@ -1,0 +1,149 @@
+"""COCO's format of persons found, checked entry by entry.
+
+Each check names what is wrong by the ``name`` that it is given. Pure: numpy
+only.
+"""
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+
+def check_result(result: dict,
+                 name: str,
+                 keys: Sequence[str],
+                 num_keypoints: Optional[int] = None) -> None:
+    """Raise ValueError unless a result has what it must, of the right kind.
+
+    Args:
+        result: A person in COCO's format.
+        name: What to call it.
+        keys: What it must have.
+        num_keypoints: K, where known.
+    """
+    if not isinstance(result, dict):
+        raise ValueError(f'{name} is {result!r:.200}, not a person: give what '
+                         "CocoMetric wrote, '*.keypoints.json'")
+    check_keys(result, keys, name)
+    check_image_id(result, name)
+    check_numbers([result['score']], 1, f"{name}'s score")
+    if 'keypoints' in result:
+        check_points(result['keypoints'], name, num_keypoints)
+    if 'bbox' in result:
+        check_numbers(result['bbox'], 4, f"{name}'s bbox")
+
+
+def check_keys(entry: dict, keys: Sequence[str], name: str) -> None:
+    """Raise ValueError unless an entry has all keys."""
+    for key in keys:
+        if key not in entry:
+            raise ValueError(f"{name} has no {key!r}: in COCO's format it "
+                             f'must have {", ".join(keys)}')
+
+
+def check_image_id(entry: dict, name: str) -> None:
+    """Raise ValueError unless ``image_id`` is a whole number or a text."""
+    if not isinstance(entry['image_id'], (int, str)):
+        raise ValueError(f"{name}'s image_id must be a whole number or a "
+                         f"text, got {entry['image_id']!r:.200}")
+
+
+def keypoint_names(category: dict) -> Tuple[str, ...]:
+    """The K names that a category gives its keypoints.
+
+    Raises:
+        ValueError: If they are not a list of texts.
+    """
+    names = category['keypoints']
+    if not isinstance(names, list) or not all(
+            isinstance(name, str) for name in names):
+        raise ValueError(
+            f"category {category.get('name')!r} must have its keypoints' "
+            f'names as a list of texts, got {names!r:.200}')
+    return tuple(names)
+
+
+def check_points(flat: list, name: str,
+                 num_keypoints: Optional[int] = None) -> np.ndarray:
+    """(K, 3) keypoints x, y and score or visibility of a flat list.
+
+    Raises:
+        ValueError: If they are not K triples of finite numbers.
+    """
+    if not isinstance(flat, (list, tuple)):
+        raise ValueError(f"{name}'s keypoints must be a flat list of numbers, "
+                         f'got {flat!r:.200}')
+    if num_keypoints is None and (not flat or len(flat) % 3):
+        raise ValueError(f'{name} has {len(flat)} numbers of keypoints: they '
+                         'must be x, y and score of each')
+    if num_keypoints is not None and len(flat) != 3 * num_keypoints:
+        raise ValueError(
+            f'{name} has {len(flat)} numbers of keypoints, but the '
+            f'{num_keypoints} keypoints that the category names need '
+            f'{3 * num_keypoints}: give files of the same data set')
+    return check_numbers(flat, len(flat),
+                         f"{name}'s keypoints").reshape(-1, 3)
+
+
+def check_numbers(values: list, length: int, name: str) -> np.ndarray:
+    """(length, ) finite numbers.
+
+    Raises:
+        ValueError: If they are anything else, such as text of numbers.
+    """
+    try:
+        numbers = np.array(values)
+    except ValueError:  # lists of several lengths
+        numbers = np.empty(0)
+    if (numbers.dtype.kind not in 'iuf' or numbers.shape != (length, )
+            or not np.isfinite(numbers).all()):
+        raise ValueError(f'{name} must be {length} finite numbers in a flat '
+                         f'list, got {values!r:.200}')
+    return numbers.astype(float)
+
+
+def check_mask(mask: dict, name: str) -> None:
+    """Raise ValueError unless a mask is a compressed RLE of its size.
+
+    Args:
+        mask: What a result has as ``segmentation``.
+        name: What to call the result.
+    """
+    if not (isinstance(mask, dict) and isinstance(mask.get('counts'), str)
+            and 'size' in mask):
+        raise ValueError(f'{name} has a segmentation that is no compressed '
+                         f'RLE: {mask!r:.200}')
+    height, width = check_numbers(mask['size'], 2, f"{name}'s mask size")
+    try:
+        runs = run_lengths(mask['counts'])
+    except ValueError as error:
+        raise ValueError(f'{name} has a mask whose {error}') from error
+    if min(runs, default=-1) < 0 or sum(runs) != height * width:
+        raise ValueError(f'{name} has a mask whose counts are not those of '
+                         f"{mask['size']} pixels: its file is damaged")
+
+
+def run_lengths(counts: str) -> List[int]:
+    """The lengths in pixels that a compressed RLE's ``counts`` stand for.
+
+    pycocotools does not check them: it reads beyond the end of damaged ones.
+
+    Raises:
+        ValueError: If they are cut, or have other characters than an RLE's.
+    """
+    runs: List[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f'counts hold {character!r}: they are damaged')
+        # Five bits each, the low ones first; the sixth says that more follow
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits >> 4 & 1) << shift  # the sign
+            # From the fourth on, the difference from the last of its kind
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError('counts end in the middle: they are damaged')
+    return runs
