@@ -18,7 +18,8 @@ NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'candidates',
          'codec', 'encoder', 'losses', 'head', 'refiner', 'estimator',
          'ceiling', 'metrics', 'optim', 'inferencer', 'complexity',
-         'published_weights', 'keypoint_figures', 'refined_results')
+         'published_weights', 'keypoint_figures', 'refined_results',
+         'comparisons')
 
 
 class _InstallationHint:

@@ -5,7 +5,7 @@ decoder and metrics of testing. What is missing to 1.0 is lost by the
 representation (cells, tokens, windows, merging), not by the network.
 """
 import copy
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 import torch
@@ -93,24 +93,46 @@ def decode_ideal(codec: AttentionGrouping, metainfo: dict, input_size: tuple):
     codec.heatmap_size = tuple(s // codec.heatmap_stride for s in input_size)
     # 0.9 at sigma = 2; as far from the centre for other Gaussians
     codec.score_threshold = 0.9**(4 / codec.sigma**2)
-    annotations = [
-        ann for ann in metainfo['raw_ann_info'] or []
-        if not ann.get('iscrowd', 0) and any(ann['keypoints'][2::3])
-    ]
-    points = np.array([ann['keypoints'] for ann in annotations],
-                      np.float32).reshape(-1, codec.num_keypoints, 3)
+    annotations = labelled_persons(metainfo)
     scale, offset = input_from_image(metainfo)
-    keypoints = (points[..., :2] * scale + offset).astype(np.float32)
+    keypoints, labelled = annotated_keypoints(metainfo, codec.num_keypoints)
     coverage = token_coverage(annotations, metainfo, codec, scale, offset)
-    visible = ((points[..., 2] > 0) & (keypoints >= 0).all(-1)
+    visible = (labelled & (keypoints >= 0).all(-1)
                & (keypoints < input_size).all(-1))
-    everyone = np.ones((len(points), 1, 1), np.uint8)
+    everyone = np.ones((len(keypoints), 1, 1), np.uint8)
     heatmaps = codec.encode(keypoints, visible, everyone)['heatmaps']
     attention = IdealAttention(
         coverage, codec.tokens(keypoints, coverage.shape[1:]), visible)
     return codec.decode(
         torch.from_numpy(heatmaps), attention,
         content_inp=content_box(metainfo))
+
+
+def labelled_persons(metainfo: dict) -> List[dict]:
+    """The annotations of N persons with a labelled keypoint, no crowds."""
+    return [
+        ann for ann in metainfo['raw_ann_info'] or []
+        if not ann.get('iscrowd', 0) and any(ann['keypoints'][2::3])
+    ]
+
+
+def annotated_keypoints(metainfo: dict,
+                        num_keypoints: int) -> Tuple[np.ndarray, np.ndarray]:
+    """The keypoints of those persons in the frame of the network input.
+
+    Args:
+        metainfo: Of the sample, with ``raw_ann_info``.
+        num_keypoints: K.
+
+    Returns:
+        (N, K, 2) float32 in ``_inp`` pixels, and (N, K) whether labelled.
+    """
+    points = np.array(
+        [ann['keypoints'] for ann in labelled_persons(metainfo)],
+        np.float32).reshape(-1, num_keypoints, 3)
+    scale, offset = input_from_image(metainfo)
+    keypoints = (points[..., :2] * scale + offset).astype(np.float32)
+    return keypoints, points[..., 2] > 0
 
 
 def token_coverage(annotations: List[dict], metainfo: dict,

@@ -9,10 +9,15 @@ import argparse
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+CEILINGS = dict(
+    SSAPoseEstimator='CeilingEstimator',
+    TagPoseEstimator='TagCeilingEstimator')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config of an SSA model')
+    parser.add_argument('config', help='config of an SSA model, or of one '
+                        'of configs/comparisons/ with tags')
     parser.add_argument('--ann-file', help="annotations; the config's test "
                         'set by default')
     parser.add_argument('--img-dir', help='folder of the images')
@@ -34,7 +39,11 @@ def ceiling_config(args: argparse.Namespace) -> Config:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir = args.work_dir
-    cfg.model.type = 'CeilingEstimator'
+    if cfg.model.type not in CEILINGS:
+        raise SystemExit(
+            f'{args.config} is of a {cfg.model.type}; perfect outputs are '
+            f'known for {", ".join(CEILINGS)} only')
+    cfg.model.type = CEILINGS[cfg.model.type]
     cfg.model.backbone.init_cfg = None
     if args.ann_file:
         cfg.test_dataloader.dataset.update(

@@ -1,0 +1,40 @@
+# A thin HRNet with a head for tags, without weights to begin with. To be
+# inherited beside a config of `demo/`, see `ae_demo.py`.
+small_hrnet = dict(
+    type='TagPoseEstimator',
+    backbone=dict(
+        type='HRNet',
+        extra=dict(
+            stage1=dict(
+                num_modules=1,
+                num_branches=1,
+                block='BOTTLENECK',
+                num_blocks=(1, ),
+                num_channels=(16, )),
+            stage2=dict(
+                num_modules=1,
+                num_branches=2,
+                block='BASIC',
+                num_blocks=(2, 2),
+                num_channels=(16, 32)),
+            stage3=dict(
+                num_modules=1,
+                num_branches=3,
+                block='BASIC',
+                num_blocks=(2, 2, 2),
+                num_channels=(16, 32, 64)),
+            stage4=dict(
+                num_modules=1,
+                num_branches=4,
+                block='BASIC',
+                num_blocks=(2, 2, 2, 2),
+                num_channels=(16, 32, 64, 128))),
+        init_cfg=None),
+    head=dict(
+        type='HigherResolutionHead',
+        in_channels=16,
+        deconv_out_channels=(),
+        deconv_kernel_sizes=(),
+        # balances the losses of small maps as 0.001 does those of 128x128
+        tag_loss=dict(type='TagLoss', pull_weight=0.01, push_weight=0.01)),
+    test_cfg=dict(flip_test=False))

@@ -1,0 +1,32 @@
+# Proof that associative embedding learns: an HRNet twice as wide as that of
+# `ae_demo.py` learns the few images of `demo/ssa_overfit.py` by heart.
+_base_ = ['../demo/ssa_overfit.py', '_base_/small_hrnet.py']
+
+tags = dict(
+    type='TagGrouping',
+    input_size=(256, 256),
+    heatmap_size=(64, 64),
+    sigma=1.5)
+codec = dict(tags, _delete_=True)
+small = _base_.small_hrnet
+wide = {
+    stage: dict(option, num_channels=[2 * c for c in option.num_channels])
+    for stage, option in small.backbone.extra.items() if stage != 'stage1'
+}
+model = dict(
+    small,
+    _delete_=True,
+    data_preprocessor=_base_.model.data_preprocessor,
+    backbone=dict(small.backbone, extra=dict(small.backbone.extra, **wide)),
+    head=dict(small.head, in_channels=32, decoder=tags))
+sizes = dict(size_factor=32, encoder=tags)
+train_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
+                  for step in _base_.train_pipeline]
+val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
+                for step in _base_.val_pipeline]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = [_base_.val_evaluator[0]]  # there are no masks
+test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -1,0 +1,72 @@
+"""The tag loss of associative embedding (Newell et al., 2017, section 3.2).
+
+With h the tags at a person's keypoints and m their mean: ``pull`` is the mean
+over persons of mean (h - m)^2; ``push`` the mean over pairs of persons of
+exp(-(m - m')^2), halved.
+
+As HigherHRNet's code, and unlike the paper, means instead of sums over
+keypoints, and no pair of a person with itself, which would add a constant.
+MMPose's ``AssociativeEmbeddingLoss`` has the pairs, and sums over the images,
+so that its weight grows with the batch; both are means here. The loops over
+persons and keypoints are replaced by one gather per image.
+"""
+from typing import Sequence, Tuple
+
+import torch
+import torch.nn as nn
+from mmpose.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class TagLoss(nn.Module):
+    """Tags alike within a person, different between persons.
+
+    Args:
+        pull_weight: Weight of the differences within a person.
+        push_weight: Weight of the likeness of two persons.
+    """
+
+    def __init__(self,
+                 pull_weight: float = 0.001,
+                 push_weight: float = 0.001) -> None:
+        super().__init__()
+        self.pull_weight = pull_weight
+        self.push_weight = push_weight
+
+    def forward(self, tags: Tensor,
+                indices: Sequence[Tensor]) -> Tuple[Tensor, Tensor]:
+        """Both parts, weighted, averaged over the images.
+
+        Args:
+            tags: (B, K, h, w).
+            indices: For each image (N, K, 2) int64: row-major cells, and 1
+                where the keypoint counts, which is one at least per person.
+
+        Returns:
+            pull and push, scalars; 0 with a gradient path to the tags where
+            nobody, or for push one person alone, is.
+        """
+        losses = [
+            _pull_and_push(maps.flatten(1), *persons.unbind(-1))
+            for maps, persons in zip(tags, indices)
+        ]
+        pull, push = torch.stack([torch.stack(pair) for pair in losses
+                                  ]).mean(dim=0)
+        return self.pull_weight * pull, self.push_weight * push
+
+
+def _pull_and_push(tags: Tensor, cells: Tensor,
+                   counts: Tensor) -> Tuple[Tensor, Tensor]:
+    """Of one image: tags (K, h w), cells and counts (N, K)."""
+    n, zero = len(cells), 0 * tags.sum()
+    if n == 0:
+        return zero, zero
+    values = tags.gather(1, cells.T).T
+    share = counts / counts.sum(dim=1, keepdim=True)
+    means = (share * values).sum(dim=1, keepdim=True)
+    pull = (share * (values - means).square()).sum(dim=1).mean()
+    if n == 1:
+        return pull, zero
+    likeness = torch.exp(-(means - means.T).square())
+    return pull, likeness.triu(diagonal=1).sum() / (n * (n - 1))
