@@ -282,7 +282,7 @@ class SSATransformer(BaseModule):
         grid = x.shape[2:]
         # The residual stream is at least float32, as CUDA's autocast keeps it
         # by its layer norm. The CPU's layer norm would run in bfloat16 and sum
-        # its parameters' gradients over all tokens in it: nothing is learned.
+        # its parameters' gradients over all tokens in it, which loses most.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         x = x.flatten(2).transpose(1, 2)
         pos = self._position(x, grid)
