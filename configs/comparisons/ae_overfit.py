@@ -19,7 +19,11 @@ model = dict(
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=dict(small.backbone, extra=dict(small.backbone.extra, **wide)),
     head=dict(small.head, in_channels=32, decoder=tags))
-sizes = dict(size_factor=32, encoder=tags)
+sizes = dict(
+    input_size=(256, 256),
+    heatmap_size=(64, 64),
+    size_factor=32,
+    encoder=tags)
 train_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
                   for step in _base_.train_pipeline]
 val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
@@ -29,4 +33,12 @@ val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = [_base_.val_evaluator[0]]  # there are no masks
 test_evaluator = val_evaluator
+
+# at 256x256 the minutes of SSA's 1000 epochs at 160x160
+epochs = 360
+train_cfg = dict(max_epochs=epochs, val_interval=120)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=epochs, end=epochs),
+]
