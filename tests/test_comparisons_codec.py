@@ -46,6 +46,23 @@ def test_cells_by_hand():
     assert targets['keypoint_indices'].dtype == np.int64
 
 
+@pytest.mark.parametrize('sigma', (1, 5 / 3, 2))
+def test_every_cell_has_its_peak_where_its_tag_is(sigma):
+    """Also those at the edge, where a Gaussian is cut."""
+    y, x = np.mgrid[4:64:8, 4:96:8].reshape(2, -1)
+    centres = np.stack([x, y], -1)[None].astype(np.float32)
+    targets = codec(len(x), sigma=sigma).encode(centres, None, EVERYWHERE)
+    coarse = targets['heatmaps'][0].reshape(len(x), -1)
+    assert (coarse.argmax(1) == targets['keypoint_indices'][0, :, 0]).all()
+    assert (coarse.max(1) == 1).all()
+
+
+@pytest.mark.parametrize('sigma', (0, -1, 1.5))
+def test_a_sigma_that_would_shift_peaks_is_refused(sigma):
+    with pytest.raises(ValueError, match=f'got sigma {sigma}'):
+        codec(sigma=sigma)
+
+
 def test_what_is_not_there_draws_nothing():
     points = persons([[-.5, 10], [40, 10]], [[96, 10], [10, 64]],
                      [[20, 10], [30, 10]])

@@ -6,7 +6,7 @@ tags = dict(
     type='TagGrouping',
     input_size=(160, 160),
     heatmap_size=(40, 40),
-    sigma=1.5)
+    sigma=5 / 3)
 codec = dict(tags, _delete_=True)
 model = dict(
     _base_.small_hrnet,

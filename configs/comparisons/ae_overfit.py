@@ -6,7 +6,7 @@ tags = dict(
     type='TagGrouping',
     input_size=(256, 256),
     heatmap_size=(64, 64),
-    sigma=1.5)
+    sigma=5 / 3)
 codec = dict(tags, _delete_=True)
 small = _base_.small_hrnet
 wide = {

@@ -3,7 +3,7 @@
 _base_ = ['../transpose/transpose_r_a4_coco-256x192.py']
 
 codec = dict(_base_.codec, input_size=(96, 128), heatmap_size=(24, 32),
-             sigma=1.5)  # yapf: disable
+             sigma=4 / 3)  # yapf: disable
 model = dict(
     backbone=dict(init_cfg=None),
     neck=dict(position_grid=(16, 12), dropout=0., attn_drop=0.),

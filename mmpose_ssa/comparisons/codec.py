@@ -36,7 +36,9 @@ class TagGrouping(AssociativeEmbedding):
         heatmap_size: (W, H) of the finest heatmaps in cells.
         num_resolutions: R. Each is half as fine as the next; the tags have
             the coarsest.
-        sigma: Of the target Gaussians, in cells of any resolution.
+        sigma: Of the target Gaussians, in cells of any resolution. Three of
+            them are whole: with others MMPose draws keypoints at the left and
+            upper edge a cell beside their own.
         keypoint_threshold: What the heatmap of a candidate must exceed.
         tag_threshold: Tags farther apart are of two persons.
         nms_kernel: Odd window of the local maxima, in input pixels.
@@ -46,8 +48,9 @@ class TagGrouping(AssociativeEmbedding):
         order: All types in the order of the grouping.
 
     Raises:
-        ValueError: If the sizes do not fit each other, or the order does not
-            fit K or is missing where K is not 17.
+        ValueError: If the sizes do not fit each other, three sigma are not
+            whole, or the order does not fit K or is missing where K is not
+            17.
     """
 
     auxiliary_encode_keys = {'heatmap_mask'}
@@ -69,8 +72,8 @@ class TagGrouping(AssociativeEmbedding):
                  order: Optional[Sequence[int]] = None) -> None:
         if order is None and num_keypoints == 17:
             order = COCO_ORDER
-        _check_codec(input_size, heatmap_size, num_resolutions, nms_kernel,
-                     num_keypoints, order)
+        _check_codec(input_size, heatmap_size, num_resolutions, sigma,
+                     nms_kernel, num_keypoints, order)
         # The outputs are decoded at the size of the input
         super().__init__(
             tuple(input_size),
@@ -235,7 +238,7 @@ def _shrink(mask: np.ndarray, factor: int) -> np.ndarray:
     return (blocks.mean(axis=(2, 4)) >= 0.5).astype(mask.dtype)
 
 
-def _check_codec(input_size, heatmap_size, num_resolutions, nms_kernel,
+def _check_codec(input_size, heatmap_size, num_resolutions, sigma, nms_kernel,
                  num_keypoints, order) -> None:
     """Raise ValueError for arguments that do not fit each other."""
     if num_resolutions < 1:
@@ -250,6 +253,9 @@ def _check_codec(input_size, heatmap_size, num_resolutions, nms_kernel,
         raise ValueError(
             f'heatmap_size {tuple(heatmap_size)} must be a multiple of '
             f'{2**(num_resolutions - 1)} for {num_resolutions} resolutions')
+    if sigma <= 0 or (3 * sigma) % 1:
+        raise ValueError('3 * sigma must be whole and positive, or Gaussians '
+                         f'at the edge are shifted; got sigma {sigma}')
     if nms_kernel < 1 or nms_kernel % 2 != 1:
         raise ValueError(f'nms_kernel must be odd and positive, got '
                          f'{nms_kernel}')
