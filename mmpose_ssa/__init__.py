@@ -4,8 +4,9 @@
 all that a config needs. Without MMPose the pure rooms still import
 (``drawn_*``, ``frames``, ``grouping``, ``person_masks``, ``refinement``,
 ``visualizer``, ``keypoint_results``, ``oks_evaluation``, ``keypoint_errors``,
-``error_diagnosis``, ``result_format``, ``person_places``); the others then say
-what is missing and how to install it.
+``error_diagnosis``, ``result_format``, ``person_places``,
+``comparison_table``); the others then say what is missing and how to install
+it.
 """
 import sys
 from importlib import import_module
@@ -19,7 +20,7 @@ ROOMS = ('compat', 'reproducibility', 'transforms', 'datasets', 'candidates',
          'codec', 'encoder', 'losses', 'head', 'refiner', 'estimator',
          'ceiling', 'metrics', 'optim', 'inferencer', 'complexity',
          'published_weights', 'keypoint_figures', 'refined_results',
-         'comparisons')
+         'training_budget', 'comparison_run', 'comparisons')
 
 
 class _InstallationHint:
