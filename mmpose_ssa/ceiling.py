@@ -126,10 +126,19 @@ def annotated_keypoints(metainfo: dict,
 
     Returns:
         (N, K, 2) float32 in ``_inp`` pixels, and (N, K) whether labelled.
+
+    Raises:
+        ValueError: If a person has another number of keypoints.
     """
-    points = np.array(
-        [ann['keypoints'] for ann in labelled_persons(metainfo)],
-        np.float32).reshape(-1, num_keypoints, 3)
+    persons = labelled_persons(metainfo)
+    for ann in persons:
+        if len(ann['keypoints']) != 3 * num_keypoints:
+            raise ValueError(
+                f"annotation {ann['id']} has {len(ann['keypoints'])} numbers "
+                f'as keypoints, not 3 for each of the {num_keypoints} of the '
+                'codec: give the annotations that the config is made for')
+    points = np.array([ann['keypoints'] for ann in persons],
+                      np.float32).reshape(-1, num_keypoints, 3)
     scale, offset = input_from_image(metainfo)
     keypoints = (points[..., :2] * scale + offset).astype(np.float32)
     return keypoints, points[..., 2] > 0
@@ -138,13 +147,27 @@ def annotated_keypoints(metainfo: dict,
 def token_coverage(annotations: List[dict], metainfo: dict,
                    codec: AttentionGrouping, scale: np.ndarray,
                    offset: np.ndarray) -> np.ndarray:
-    """(N, h, w) share of each token covered by each person's mask."""
+    """(N, h, w) share of each token covered by each person's mask.
+
+    Raises:
+        ValueError: If a person has no mask, or a damaged one.
+    """
     w, h = codec.input_size
     warp_mat = np.column_stack([np.diag(scale), offset])
     matrix = image_to_heatmap(warp_mat, (w, h), (w, h))
     r = codec.token_stride
     masks = np.array([
-        rasterize(ann['segmentation'], metainfo['ori_shape'], matrix, (w, h))
+        _mask(ann, metainfo['ori_shape'], matrix, (w, h))
         for ann in annotations
     ], np.float64).reshape(-1, h // r, r, w // r, r)
     return masks.mean(axis=(2, 4))
+
+
+def _mask(annotation: dict, *canvas) -> np.ndarray:
+    """As :func:`rasterize`, with errors that name the annotation."""
+    try:
+        return rasterize(annotation.get('segmentation'), *canvas)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"annotation {annotation['id']}: {error}; the ideal attention is "
+            'made of the masks of all labelled persons') from error

@@ -5,7 +5,8 @@ read as MMPose reads them:
 
 - ``CocoDataset`` says "need at least one array to concatenate" of a file
   without persons, names no file where one is damaged, and drops annotations
-  whose image, box or keypoints are missing without a word.
+  whose image, box or keypoints are missing without a word. It says "object is
+  not iterable" where of two persons in an image the second has no mask.
 - ``LoadImage`` asks whether the file exists where an image is damaged.
 """
 import json
@@ -48,6 +49,19 @@ class CheckedCocoDataset(CocoDataset):
                              f'{every_nth_image}')
         self.every_nth_image = every_nth_image
         super().__init__(*args, **kwargs)
+
+    def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
+        """As the base class, of a person with or without segmentation."""
+        info = super().parse_data_info(raw_data_info)
+        if info and not info['segmentation']:
+            # can be joined to others', and no transform draws it
+            info['segmentation'] = {}
+        return info
+
+    def get_data_info(self, idx: int) -> dict:
+        """As the base class, and the ``sigmas``, which a refiner compares."""
+        return dict(super().get_data_info(idx),
+                    sigmas=self._metainfo['sigmas'].copy())
 
     def _load_annotations(self) -> Tuple[List[dict], List[dict]]:
         """Read the persons and the images, see the base class."""

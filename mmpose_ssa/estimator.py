@@ -16,14 +16,34 @@ from .refinement import keypoint_extents
 from .refiner import Refiner
 
 
-@MODELS.register_module()
-class SSAPoseEstimator(BottomupPoseEstimator):
-    """Bottom-up estimator whose persons come with masks.
+class ChannelsLastEstimator(BottomupPoseEstimator):
+    """Bottom-up estimator in the memory layout that is fast on CPUs.
 
     Args:
         *args: As :class:`BottomupPoseEstimator`.
         channels_last: Keep activations and weights in channels-last memory:
             the same values, several times faster backward on CPUs.
+        **kwargs: As :class:`BottomupPoseEstimator`.
+    """
+
+    def __init__(self, *args, channels_last: bool = True, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.memory_format = (
+            torch.channels_last if channels_last else torch.contiguous_format)
+        self.to(memory_format=self.memory_format)
+
+    def extract_feat(self, inputs: Tensor) -> tuple:
+        """(B, 3, H, W) -> what the neck gives, or else the backbone."""
+        return super().extract_feat(
+            inputs.contiguous(memory_format=self.memory_format))
+
+
+@MODELS.register_module()
+class SSAPoseEstimator(ChannelsLastEstimator):
+    """Bottom-up estimator whose persons come with masks.
+
+    Args:
+        *args: As :class:`ChannelsLastEstimator`.
         refiner: ``config`` and ``checkpoint`` of a top-down model, and
             further arguments of :class:`Refiner`. Testing then refines the
             persons, for which its pipeline must carry the original pixels
@@ -31,24 +51,15 @@ class SSAPoseEstimator(BottomupPoseEstimator):
             ``test_cfg`` ``fill_missing`` (True: Refinement#2, False: #1),
             ``rescore`` (False: the instance score stays) and
             ``ks_threshold`` (0.75).
-        **kwargs: As :class:`BottomupPoseEstimator`.
+        **kwargs: As :class:`ChannelsLastEstimator`.
     """
 
     def __init__(self,
                  *args,
-                 channels_last: bool = True,
                  refiner: Optional[dict] = None,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.memory_format = (
-            torch.channels_last if channels_last else torch.contiguous_format)
-        self.to(memory_format=self.memory_format)
         self.refiner = Refiner(**refiner) if refiner else None
-
-    def extract_feat(self, inputs: Tensor) -> tuple:
-        """(B, 3, H, W) -> the neck's (attention, features)."""
-        return super().extract_feat(
-            inputs.contiguous(memory_format=self.memory_format))
 
     def test_step(self, data: Union[dict, tuple, list]) -> list:
         """Predict and, if there is a refiner, look again at each person.
@@ -58,7 +69,8 @@ class SSAPoseEstimator(BottomupPoseEstimator):
 
         Args:
             data: A batch; with a refiner its samples have ``ori_img``, BGR,
-                in the metainfo.
+                in the metainfo. What they have of ``flip_indices`` and
+                ``sigmas`` must be the refiner's.
 
         Returns:
             The batch's samples with ``pred_instances``.
@@ -117,12 +129,11 @@ class SSAPoseEstimator(BottomupPoseEstimator):
                 'the meta_keys of PackPoseInputs, as configs/ssa/'
                 'ssa_r101_640_refine2.py does')
         persons = sample.pred_instances
-        meta = getattr(self, 'dataset_meta', None) or {}
         with _naming_the_settings():
             self.refiner.prepare(
                 self.head.decoder.num_keypoints,
                 flip_indices=sample.get('flip_indices'),
-                sigmas=meta.get('sigmas'))
+                sigmas=sample.get('sigmas'))
         keypoints, scores = self.refiner.refine(
             image, persons.keypoints, persons.keypoint_scores, persons.masks,
             persons.bboxes, self.test_cfg.get('fill_missing', True),

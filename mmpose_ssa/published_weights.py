@@ -1,4 +1,5 @@
 """Published weights of other projects, under the names of our models."""
+import argparse
 import os
 import re
 import tempfile
@@ -32,7 +33,8 @@ def read_weights(path: str) -> Dict[str, Tensor]:
     if isinstance(content, dict):
         content = content.get('state_dict', content)
     if not isinstance(content, dict) or not all(
-            isinstance(value, Tensor) for value in content.values()):
+            isinstance(name, str) and isinstance(value, Tensor)
+            for name, value in content.items()):
         raise ValueError(f'{path} does not hold weights by name: give the '
                          'file of a published model')
     return {re.sub(r'^module\.', '', name): value
@@ -84,11 +86,41 @@ def save_weights(model: nn.Module, out: str) -> None:
     Args:
         model: With ``dataset_meta``, as MMPose's ``init_model`` returns it.
         out: The file; folders are made as needed.
+
+    Raises:
+        OSError: If it cannot be written.
     """
     path = Path(out)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f'{out} is a folder: give the name of a file to write')
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         torch.save(dict(meta=dict(dataset_meta=model.dataset_meta),
                         state_dict=model.state_dict()),
                    Path(folder) / path.name)
         os.replace(Path(folder) / path.name, path)
+
+
+def convert_command(parser: argparse.ArgumentParser,
+                    convert: Callable[..., Path]) -> None:
+    """The command line of a converter.
+
+    Args:
+        parser: With the converter's own options.
+        convert: From two files, the published and the new one, and the values
+            of those options, to the config that the weights belong to;
+            writes the new one, or raises OSError or ValueError.
+    """
+    parser.add_argument('published', metavar='PUBLISHED.pth',
+                        help='published weights')
+    parser.add_argument('out', metavar='OUT.pth', help='file to write')
+    args = parser.parse_args()
+    if Path(args.out).resolve() == Path(args.published).resolve():
+        parser.error(f'{args.out} would overwrite the published weights: '
+                     'give another name')
+    try:
+        config = convert(**vars(args))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print(f'{args.out}: {config.stem}, to be used with {config}')

@@ -1,6 +1,8 @@
 """Perfect outputs through the decoder and the metrics of testing."""
 import json
+import re
 import runpy
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from mmpose_ssa.codec import AttentionGrouping
 pytestmark = pytest.mark.usefixtures('mmpose', 'no_file_is_remembered')
 
 ROOT = Path(__file__).parents[1]
+DEMO = ROOT / 'configs/demo/ssa_demo.py'
 
 
 @pytest.fixture
@@ -99,9 +102,12 @@ def annotation(number, box, points):
         keypoints=keypoints.ravel().tolist())
 
 
-@pytest.mark.parametrize('grouping', ['part_first', 'body_first'])
-def test_two_overlapping_persons_are_perfect(tmp_path, grouping):
-    """Larger than the input, and not square: 300 x 240 into 200 x 160."""
+@pytest.fixture
+def two_persons(tmp_path):
+    """The file of two who overlap, in an image beside it.
+
+    Larger than the input, and not square: 300 x 240 into 200 x 160.
+    """
     rows, columns = np.divmod(np.arange(17), 3)
     first = np.stack([45 + 40 * columns, 40 + 35 * rows], axis=-1)
     second = np.stack([170 + 40 * columns, 30 + 35 * rows[::-1]], axis=-1)
@@ -111,13 +117,100 @@ def test_two_overlapping_persons_are_perfect(tmp_path, grouping):
         categories=[dict(id=1, name='person')],
         annotations=[annotation(1, (30, 20, 170, 230), first),
                      annotation(2, (135, 15, 270, 225), second)])))
-    figures = evaluate('demo/ssa_demo.py', tmp_path / 'persons.json',
-                       tmp_path, grouping=grouping)
+    return tmp_path / 'persons.json'
+
+
+@pytest.mark.parametrize('grouping', ['part_first', 'body_first'])
+def test_two_overlapping_persons_are_perfect(two_persons, grouping):
+    figures = evaluate('demo/ssa_demo.py', two_persons, two_persons.parent,
+                       grouping=grouping)
     assert figures['coco/AP'] == pytest.approx(1)
     assert figures['coco/AR'] == pytest.approx(1)
     # the corners of a square mask are lost to bilinear tokens
     assert figures['mask/AP .75'] == pytest.approx(1)
     assert figures['mask/AP'] > .8
+
+
+# --- the command ------------------------------------------------------------
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['ceiling.py', *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools/ceiling.py'), run_name='__main__')
+
+
+def refuse(monkeypatch, capsys, words, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert 'usage: ceiling.py' in message
+    said = message.rpartition('ceiling.py: error: ')[2]
+    assert re.match(words, said), message
+    assert 'Traceback' not in said
+
+
+def test_the_command_prints_the_figures(monkeypatch, capsys, two_persons):
+    command(monkeypatch, DEMO, '--ann-file', two_persons, '--img-dir',
+            two_persons.parent, '--work-dir', two_persons.parent / 'out',
+            '--cfg-options', 'test_dataloader.num_workers=0',
+            'test_dataloader.persistent_workers=False')
+    printed = capsys.readouterr().out
+    assert '\ncoco/AP      1.000\n' in printed
+    assert '\nmask/AP .75  1.000\n' in printed
+
+
+@pytest.mark.parametrize('words, arguments', [
+    (r'config no\.py does not exist: give the file', ['no.py']),
+    (r'1\.png cannot be read as a config', ['1.png']),
+    (r'.*topdown_tiny_256x192\.py is of a TopdownPoseEstimator; perfect '
+     'outputs are known for SSAPoseEstimator, TagPoseEstimator only: give',
+     [ROOT / 'tests/data/topdown_tiny_256x192.py']),
+    (r'.*refine2\.py is of a None; ', [ROOT / 'configs/_base_/refine2.py']),
+    ('--ann-file and --img-dir go together', [DEMO, '--img-dir', '.']),
+    (r'--ann-file no\.json does not exist: give the file',
+     [DEMO, '--ann-file', 'no.json', '--img-dir', '.']),
+    (r'--img-dir 1\.png is not a folder: give that of the images',
+     [DEMO, '--ann-file', 'persons.json', '--img-dir', '1.png']),
+    (r'annotation file data/drawn/.*\.json does not exist: set data_root',
+     [DEMO]),
+    ("argument --cfg-options: 'grouping' is not NAME=VALUE",
+     [DEMO, '--cfg-options', 'grouping']),
+    (r'.*ssa_demo\.py cannot be built, correct it or --cfg-options: .*groping',
+     [DEMO, '--cfg-options', 'model.head.decoder.groping=body_first']),
+    (r'.*ssa_demo\.py cannot be built, correct it or --cfg-options: .*9',
+     [DEMO, '--cfg-options', 'test_evaluator.9.score_mode=bbox']),
+    (".*grouping.*'body-first'",
+     [DEMO, '--cfg-options', 'model.head.decoder.grouping=body-first']),
+    (r".*exists: '.*1\.png'", [DEMO, '--work-dir', '1.png']),
+])
+def test_mistakes_are_told_with_their_cure(monkeypatch, capsys, two_persons,
+                                           words, arguments):
+    monkeypatch.chdir(two_persons.parent)
+    refuse(monkeypatch, capsys, words, *arguments)
+
+
+@pytest.mark.parametrize('words, change', [
+    (r'annotation 2: segmentation must be a list of polygons .* got None',
+     lambda content: content['annotations'][1].pop('segmentation')),
+    ('annotation 1 has 42 numbers as keypoints, not 3 for each of the 17',
+     lambda content: [ann.update(keypoints=[2] * 42)
+                      for ann in content['annotations']]),
+    # found by the process that loads the images
+    (r'FileNotFoundError: image .*/2\.png does not exist: set data_root',
+     lambda content: content['images'][0].update(file_name='2.png')),
+])
+def test_faulty_data_are_named(monkeypatch, capsys, two_persons, words,
+                               change):
+    content = json.loads(two_persons.read_text())
+    change(content)
+    two_persons.write_text(json.dumps(content))
+    refuse(monkeypatch, capsys, words, DEMO, '--ann-file', two_persons,
+           '--img-dir', two_persons.parent, '--work-dir',
+           two_persons.parent / 'out')
+
+
+# --- on COCO ----------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -4,20 +4,20 @@
 (github.com/HRNet/HigherHRNet-Human-Pose-Estimation, commit aa23881), in double
 precision: ``PoseHigherResolutionNet`` of a width of 4, with one module of one
 block per stage and two blocks after the deconvolution, with the weights
-``published_weights()`` below, on ``image()``: both outputs (every third row
+``published_weights()`` below, on ``IMAGE``: both outputs (every third row
 and column), and the heatmaps and tags of the flip test at the image's size
 (every seventh). And what ``HeatmapParser.parse`` makes of ``scene()``, with
 adjustment and refinement: keypoints, and scores, descending. The outputs have
 standard deviations above 0.09, so that 1e-5 is four digits.
 """
 import sys
-import zlib
 from pathlib import Path
 
 import mmpose_ssa  # noqa: F401  before mmpose.apis  # isort: split
 import numpy as np
 import pytest
 import torch
+from made_weights import drawn, patches
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / 'tools'))
 import convert_higherhrnet  # noqa: E402
 
 NUMBERS = np.load(ROOT / 'tests/data/higherhrnet_outputs.npz')
+IMAGE = patches(8, 12, side=8)  # 64 x 96
 PREFIXES = dict(official=('', ''), mmpose=('backbone.', 'keypoint_head.'))
 
 pytestmark = pytest.mark.usefixtures('mmpose')
@@ -60,26 +61,6 @@ def published_weights(naming='official', **options):
             convert_higherhrnet._published(name, '', ''), weight.shape)
         for name, weight in model.state_dict().items()
     }
-
-
-def drawn(name, shape):
-    """Numbers of a size that signals keep through all layers."""
-    rng = np.random.RandomState(zlib.crc32(name.encode()))
-    if name.endswith('num_batches_tracked'):
-        return torch.tensor(0)
-    if name.endswith('running_var') or len(shape) == 1 and 'weight' in name:
-        values = rng.uniform(.5, 1.5, shape)
-    elif len(shape) == 1:
-        values = .1 * rng.standard_normal(shape)
-    else:
-        values = rng.standard_normal(shape) / np.prod(shape[1:])**.5
-    return torch.from_numpy(values).float()
-
-
-def image():
-    """(1, 3, 64, 96): patches of 8 x 8 pixels."""
-    patches = np.random.RandomState(0).standard_normal((1, 3, 8, 12))
-    return torch.from_numpy(patches.repeat(8, 2).repeat(8, 3)).float()
 
 
 def scene():
@@ -139,7 +120,7 @@ def test_outputs_are_the_official_ones(published, tmp_path, monkeypatch,
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
     model = init_model(config(), str(out), 'cpu')
-    (coarse, fine), tags = model.head.forward(model.extract_feat(image()))
+    (coarse, fine), tags = model.head.forward(model.extract_feat(IMAGE))
     assert coarse.shape == tags.shape == (1, 17, 16, 24)
     assert fine.shape == (1, 17, 32, 48)
     both = torch.cat([coarse, tags], dim=1)[0, :, ::3, ::3]
@@ -156,7 +137,7 @@ def test_the_flip_test_is_the_official_one():
         convert_higherhrnet.naming(published_weights())))
     sample = PoseDataSample(metainfo=dict(flip_indices=[
         0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]))
-    feats = [model.extract_feat(image()), model.extract_feat(image().flip(-1))]
+    feats = [model.extract_feat(IMAGE), model.extract_feat(IMAGE.flip(-1))]
     _, (maps, ) = model.head.predict(
         feats, [sample], dict(flip_test=True, output_heatmaps=True))
     assert maps.heatmaps.shape == (17, 64, 96)
@@ -186,7 +167,7 @@ def test_the_numbers_tell_wrong_models_apart():
     deconv = model.head.deconv_layers[0][0][0].weight
     deconv.data = deconv.roll(4, 0)
     with torch.no_grad():
-        (_, fine), _ = model.head.forward(model.extract_feat(image()))
+        (_, fine), _ = model.head.forward(model.extract_feat(IMAGE))
     assert np.abs(fine[0, :, ::3, ::3] - NUMBERS['fine']).max() > .1
 
 
@@ -194,12 +175,27 @@ def test_the_numbers_tell_wrong_models_apart():
 
 
 @pytest.mark.parametrize('naming', PREFIXES)
-@pytest.mark.parametrize('width, name', [
-    (32, 'higherhrnet_w32_512'), (48, 'higherhrnet_w48_640')])
-def test_the_width_names_the_config(naming, width, name):
-    weights = published_weights(naming, width=width)
+@pytest.mark.parametrize('width, keypoints, name', [
+    (32, 17, 'higherhrnet_w32_512'), (48, 17, 'higherhrnet_w48_640'),
+    (32, 14, 'higherhrnet_w32_512_crowdpose'),
+    (48, 14, 'higherhrnet_w48_640_crowdpose')])
+def test_width_and_keypoints_name_the_config(naming, width, keypoints, name):
+    weights = published_weights(naming, width=width, keypoints=keypoints)
     name_of = convert_higherhrnet.naming(weights)
-    assert convert_higherhrnet.config_of(weights, name_of).stem == name
+    config = convert_higherhrnet.config_of(weights, name_of)
+    assert config.stem == name
+    head = Config.fromfile(config).model.head
+    assert head.in_channels == width
+    assert head.get('num_keypoints', 17) == keypoints
+
+
+def test_what_the_weights_do_not_tell_is_said(published, tmp_path, capsys,
+                                              monkeypatch):
+    monkeypatch.setattr(convert_higherhrnet, 'config_of',
+                        lambda *_: published / 'config.py')
+    convert(monkeypatch, published / 'official.pth', tmp_path / 'out.pth')
+    assert ('Taken for config. The weights do not tell their input size'
+            in capsys.readouterr().out)
 
 
 def test_other_keypoints_need_a_config(published, tmp_path, monkeypatch,
@@ -208,6 +204,10 @@ def test_other_keypoints_need_a_config(published, tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         convert(monkeypatch, tmp_path / '14.pth', tmp_path / 'out.pth')
     assert 'w4 for 14 keypoints' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match='2'):
+        convert(monkeypatch, tmp_path / '14.pth', tmp_path / 'out.pth',
+                '--config', 'no.py')
+    assert 'config no.py does not exist: give' in capsys.readouterr().err
     config(keypoints=14).dump(tmp_path / 'config.py')
     convert(monkeypatch, tmp_path / '14.pth', tmp_path / 'out.pth',
             '--config', tmp_path / 'config.py')
@@ -233,6 +233,10 @@ def no_pose(weights):
     del weights['final_layers.0.weight']
 
 
+def flat(weights):
+    weights['final_layers.0.weight'] = torch.zeros(34)
+
+
 def broken(weights):
     weights['conv1.weight'] *= float('nan')
 
@@ -242,6 +246,7 @@ def broken(weights):
     (with_more, r'another model: unexpected: 1 \(stage5\.0\.weight\)'),
     (reshaped, r'conv1\.weight \(32, 3, 3, 3\) instead of \(64, 3, 3, 3\)'),
     (no_pose, r'neither the official names of HigherHRNet .*conv1\.weight'),
+    (flat, r'final_layers\.0\.weight \(34,\) instead of \(34, 4, 1, 1\)'),
     (broken, 'not finite'),
 ])
 def test_what_does_not_fit_is_named(published, tmp_path, change, message):
@@ -253,6 +258,36 @@ def test_what_does_not_fit_is_named(published, tmp_path, change, message):
                                     str(tmp_path / 'out.pth'),
                                     str(published / 'config.py'))
     assert not (tmp_path / 'out.pth').exists()
+
+
+def test_what_is_no_convolution_tells_no_config():
+    weights = published_weights()
+    flat(weights)
+    with pytest.raises(ValueError, match=r'shape \(34,\) is no convolution'):
+        convert_higherhrnet.config_of(weights, lambda name: name[5:])
+
+
+@pytest.mark.parametrize('name, message', [
+    ('comparisons/ae_demo', r'official\.pth does not fit .*ae_demo\.py: '
+     'a checkpoint of another model: missing'),
+    ('demo/ssa_demo', 'ssa_demo.py is of a SSAPoseEstimator: give'),
+    ('comparisons/_base_/crowdpose', 'crowdpose.py is of no model: give'),
+])
+def test_configs_of_other_models(published, tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        convert_higherhrnet.convert(str(published / 'official.pth'),
+                                    str(tmp_path / 'out.pth'),
+                                    str(ROOT / f'configs/{name}.py'))
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_a_folder_is_not_overwritten(published, tmp_path, monkeypatch,
+                                     capsys):
+    with pytest.raises(SystemExit, match='2'):
+        convert(monkeypatch, published / 'official.pth', tmp_path, '--config',
+                published / 'config.py')
+    assert f'{tmp_path} is a folder: give' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_of_an_older_pytorch(published, tmp_path):

@@ -48,6 +48,18 @@ def read(folder, text, cls=CheckedCocoDataset, **options):
                data_mode='bottomup', **options)
 
 
+@pytest.mark.parametrize('first, second', [
+    ([[5, 5, 9, 5, 9, 9]], None), (None, [[5, 5, 9, 5, 9, 9]]),
+    ([[5, 5, 9, 5, 9, 9]], [])])
+def test_a_person_beside_one_without_segmentation(tmp_path, first, second):
+    """Each keeps its own; whether it may be missing the transforms decide."""
+    persons = [person(1, segmentation=first), person(2, segmentation=second)]
+    info = read(tmp_path, content(annotations=persons)).get_data_info(0)
+    assert info['keypoints'][:, 0].tolist() == [[9, 9], [9, 9]]
+    assert [ann['segmentation'] for ann in info['raw_ann_info']] == [
+        first, second]
+
+
 FAULTS_ALWAYS = {
     'missing': (None, FileNotFoundError, 'does not exist: set data_root'),
     'empty': ('', ValueError, 'is empty: .* draw it again'),
@@ -137,6 +149,8 @@ def test_good_data_are_read_as_mmpose_reads_them(test_mode):
     assert checked.metainfo['CLASSES'] == plain.metainfo['CLASSES']
     for i in range(len(plain)):
         ours, theirs = checked.get_data_info(i), plain.get_data_info(i)
+        sigmas = ours.pop('sigmas')  # for a refiner
+        np.testing.assert_equal(sigmas, plain.metainfo['sigmas'])
         np.testing.assert_equal(ours, theirs)
 
 

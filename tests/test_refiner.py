@@ -15,6 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.hub import get_config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -553,6 +554,24 @@ def test_other_sigmas_are_named(topdown, bottomup, image):
     with pytest.raises(ValueError, match=r'persons have sigmas \[0.052, .*'
                        r'has \[0.026, .*the same keypoints'):
         inference_bottomup(model, image)
+
+
+def test_other_sigmas_of_a_data_set_are_named(topdown, bottomup, data):
+    """In a runner's test the model knows no data set; its samples do."""
+    cfg = runner_config(refined_config(topdown), data, 'test')
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(torch.load(bottomup)['state_dict'])
+    options = cfg.test_dataloader.dataset
+    coco = get_config('mmpose::_base_/datasets/coco.py').dataset_info
+    wider = dict(coco, sigmas=[2 * sigma for sigma in coco.sigmas])
+    same, other = (DATASETS.build(dict(options, metainfo=info))
+                   for info in (coco, wider))
+    with pytest.raises(ValueError, match=r'persons have sigmas \[0.052, .*'
+                       r'has \[0.026, .*the same keypoints'):
+        model.test_step(pseudo_collate([other[0]]))
+    sample, = model.test_step(pseudo_collate([same[0]]))
+    scores = sample.pred_instances.keypoint_scores
+    assert len(scores) and (scores > 0).all()  # filled, so refined
 
 
 def test_keypoints_are_compared_once(topdown, bottomup, image, monkeypatch):

@@ -4,7 +4,7 @@
 (github.com/yangsenius/TransPose, commit 5ba5bf3): ``get_pose_net`` of
 ``lib/models/transpose_r.py`` with the YAML of three or four layers, with the
 weights ``official_weights(layers)`` below but its own ``pos_embedding``, in
-evaluation mode and double precision, on ``image()``. Kept are every fifth row
+evaluation mode and double precision, on ``IMAGE``. Kept are every fifth row
 and column, and mean and standard deviation of each keypoint type's map. The
 maps lie between -1.3 and 1.3 and have standard deviations of 0.1 to 0.4, so
 that 1e-5 is four digits; single precision differs by 1e-6, a position table
@@ -13,7 +13,6 @@ shifted by one cell by more than 0.01.
 import json
 import os
 import sys
-import zlib
 from pathlib import Path
 
 import mmpose_ssa  # noqa: F401  before mmpose.apis  # isort: split
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
+from made_weights import drawn, patches
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.logging import MessageHub
@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT / 'tools'))
 import convert_transpose  # noqa: E402
 
 NUMBERS = ROOT / 'tests/data/transpose_heatmaps.npz'
+IMAGE = patches(16, 12, side=16)  # 256 x 192
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
@@ -64,29 +65,9 @@ def official_weights(layers):
     return state
 
 
-def drawn(name, shape):
-    """Numbers of a size that signals keep through all layers."""
-    rng = np.random.RandomState(zlib.crc32(name.encode()))
-    if name.endswith('num_batches_tracked'):
-        return torch.tensor(0)
-    if name.endswith('running_var') or len(shape) == 1 and 'weight' in name:
-        values = rng.uniform(.5, 1.5, shape)
-    elif len(shape) == 1:
-        values = .1 * rng.standard_normal(shape)
-    else:
-        values = rng.standard_normal(shape) / np.prod(shape[1:])**.5
-    return torch.from_numpy(values).float()
-
-
-def image():
-    """(1, 3, 256, 192): patches of 16 x 16 pixels."""
-    patches = np.random.RandomState(0).standard_normal((1, 3, 16, 12))
-    return torch.from_numpy(patches.repeat(16, 2).repeat(16, 3)).float()
-
-
 @torch.no_grad()
 def heatmaps(model):
-    return model.head.forward(model.extract_feat(image()))[0].numpy()
+    return model.head.forward(model.extract_feat(IMAGE))[0].numpy()
 
 
 @pytest.fixture(scope='module')

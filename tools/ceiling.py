@@ -5,16 +5,19 @@
         --img-dir data/coco/val2017
 """
 import argparse
+from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
+
+from mmpose_ssa.inferencer import read_config
 
 CEILINGS = dict(
     SSAPoseEstimator='CeilingEstimator',
     TagPoseEstimator='TagCeilingEstimator')
 
 
-def parse_args() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of an SSA model, or of one '
                         'of configs/comparisons/ with tags')
@@ -25,25 +28,48 @@ def parse_args() -> argparse.Namespace:
                         help='mask AP: persons without keypoints do not count')
     parser.add_argument('--work-dir', default='work_dirs/ceiling')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        type=option, metavar='NAME=VALUE',
                         help='as in MMPose, e.g. '
                         'model.head.decoder.grouping=body_first')
-    args = parser.parse_args()
+    return parser
+
+
+def option(text: str) -> str:
+    """One of --cfg-options, which DictAction would not check."""
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE')
+    return text
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise ValueError or FileNotFoundError for what is seen at once."""
     if bool(args.ann_file) != bool(args.img_dir):
-        parser.error('--ann-file and --img-dir go together')
-    return args
+        raise ValueError('--ann-file and --img-dir go together')
+    if args.ann_file and not Path(args.ann_file).is_file():
+        raise FileNotFoundError(f'--ann-file {args.ann_file} does not exist: '
+                                'give the file of the annotations')
+    if args.img_dir and not Path(args.img_dir).is_dir():
+        raise FileNotFoundError(f'--img-dir {args.img_dir} is not a folder: '
+                                'give that of the images')
 
 
 def ceiling_config(args: argparse.Namespace) -> Config:
-    """The config with perfect outputs and the data asked for."""
-    cfg = Config.fromfile(args.config)
+    """The config with perfect outputs and the data asked for.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If it is not one of a model whose outputs are known.
+    """
+    cfg = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir = args.work_dir
-    if cfg.model.type not in CEILINGS:
-        raise SystemExit(
-            f'{args.config} is of a {cfg.model.type}; perfect outputs are '
-            f'known for {", ".join(CEILINGS)} only')
-    cfg.model.type = CEILINGS[cfg.model.type]
+    kind = cfg.get('model', {}).get('type')
+    if kind not in CEILINGS:
+        raise ValueError(
+            f'{args.config} is of a {kind}; perfect outputs are known for '
+            f'{", ".join(CEILINGS)} only: give the config of one')
+    cfg.model.type = CEILINGS[kind]
     cfg.model.backbone.init_cfg = None
     if args.ann_file:
         cfg.test_dataloader.dataset.update(
@@ -56,11 +82,34 @@ def ceiling_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main() -> None:
-    runner = Runner.from_cfg(ceiling_config(parse_args()))
-    figures = runner.test()
-    for name, value in figures.items():
+def build(args: argparse.Namespace) -> Runner:
+    """The runner of that config.
+
+    Raises:
+        ValueError: If the config does not make a model.
+    """
+    try:
+        return Runner.from_cfg(ceiling_config(args))
+    except (AssertionError, KeyError, TypeError) as error:
+        raise ValueError(f'{args.config} cannot be built, correct it or '
+                         f'--cfg-options: {error}') from error
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Check the arguments, test, and print the figures."""
+    check_arguments(args)
+    for name, value in build(args).test().items():
         print(f'{name:12} {value:.3f}')
+
+
+def main() -> None:
+    parser = make_parser()
+    args = parser.parse_args()
+    try:
+        measure(args)
+    except (OSError, ValueError) as error:
+        # that of a process which loads data is a traceback, and ends with it
+        parser.error(str(error).rstrip().rpartition('\n')[2])
 
 
 if __name__ == '__main__':

@@ -4,8 +4,11 @@
         weights/higherhrnet_w32.pth
 
 The weights are those of github.com/HRNet/HigherHRNet-Human-Pose-Estimation or
-of MMPose 0.x, whose names differ. Those for COCO belong to the config of their
-width in ``configs/comparisons/``; for others give a config with ``--config``.
+of MMPose 0.x, whose names differ. Their width and number of keypoints tell a
+config in ``configs/comparisons/``. They do not tell the input size that they
+were trained at: for w32 at 640x640 or w48 at 512x512, and for other data, give
+a config with ``--config``. Nor do they tell MMPose's UDP variant (``*_udp``),
+which is not supported: it would pass, and its keypoints would be beside.
 """
 import argparse
 import re
@@ -15,16 +18,19 @@ from typing import Callable, Dict, Optional
 import mmpose_ssa  # noqa: F401  before mmpose.apis  # isort: split
 import torch
 import torch.nn as nn
-from mmengine.config import Config
 from mmpose.apis import init_model
 from torch import Tensor
 
-from mmpose_ssa.published_weights import (listed, read_weights, renamed,
-                                          save_weights)
+from mmpose_ssa.inferencer import read_config
+from mmpose_ssa.published_weights import (convert_command, listed,
+                                          read_weights, renamed, save_weights)
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/comparisons'
-BY_WIDTH = {32: CONFIGS / 'higherhrnet_w32_512.py',
-            48: CONFIGS / 'higherhrnet_w48_640.py'}
+# by width and number of keypoints
+NAMES = {(32, 17): 'higherhrnet_w32_512',
+         (48, 17): 'higherhrnet_w48_640',
+         (32, 14): 'higherhrnet_w32_512_crowdpose',
+         (48, 14): 'higherhrnet_w48_640_crowdpose'}
 
 
 def naming(weights: Dict[str, Tensor]) -> Callable[[str], str]:
@@ -54,18 +60,40 @@ def _published(name: str, backbone: str, head: str) -> str:
 
 def config_of(weights: Dict[str, Tensor],
               name_of: Callable[[str], str]) -> Path:
-    """The config of the model that is as wide and finds 17 keypoints.
+    """The config of the model that is as wide and finds as many keypoints.
 
     Raises:
         ValueError: If there is none.
     """
-    outputs, width = weights[name_of('head.final_layers.0.weight')].shape[:2]
-    if width not in BY_WIDTH or outputs != 34:
+    name = name_of('head.final_layers.0.weight')
+    if weights[name].dim() != 4:
+        raise ValueError(f'a checkpoint of another model: {name} of shape '
+                         f'{tuple(weights[name].shape)} is no convolution')
+    outputs, width = weights[name].shape[:2]
+    model = width, outputs // 2  # a heatmap and a tag for each
+    if model not in NAMES:
+        known = ', '.join(f'w{w} for {k}' for w, k in NAMES)
         raise ValueError(
             f'HigherHRNet-w{width} for {outputs // 2} keypoints, where '
-            f'configs/comparisons has {sorted(BY_WIDTH)} for 17: give the '
-            'config of your data with --config')
-    return BY_WIDTH[width]
+            f'configs/comparisons has {known}: give the config of your data '
+            'with --config')
+    return CONFIGS / f'{NAMES[model]}.py'
+
+
+def build(config: Path) -> nn.Module:
+    """The model of a config.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If it is no config of a model with tags.
+    """
+    cfg = read_config(config)
+    kind = cfg.get('model', {}).get('type')
+    if kind != 'TagPoseEstimator':
+        raise ValueError(
+            f"{config} is of {f'a {kind}' if kind else 'no model'}: give a "
+            'config of HigherHRNet, which is a TagPoseEstimator')
+    return init_model(cfg, device='cpu')
 
 
 def check(model: nn.Module) -> None:
@@ -83,18 +111,27 @@ def check(model: nn.Module) -> None:
                          'finite: the file is damaged, fetch it again')
 
 
-def convert(source: str, out: str, config: Optional[str] = None) -> Path:
+def convert(published: str, out: str,
+            config: Optional[str] = None) -> Path:
     """Convert a file; return the config that it belongs to.
 
     Raises:
         OSError: If a file cannot be read or written.
         ValueError: If the file is not one of HigherHRNet's, or damaged.
     """
-    weights = read_weights(source)
+    weights = read_weights(published)
     name_of = naming(weights)
-    config = Path(config) if config else config_of(weights, name_of)
-    model = init_model(Config.fromfile(config), device='cpu')
-    model.load_state_dict(renamed(weights, model, name_of))
+    if config is None:
+        config = config_of(weights, name_of)
+        print(f'Taken for {config.stem}. The weights do not tell their input '
+              'size: for another, give --config')
+    config = Path(config)
+    model = build(config)
+    try:
+        model.load_state_dict(renamed(weights, model, name_of))
+    except ValueError as error:
+        raise ValueError(f'{published} does not fit {config}: {error}'
+                         ) from error
     check(model)
     save_weights(model, out)
     return config
@@ -102,20 +139,11 @@ def convert(source: str, out: str, config: Optional[str] = None) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('published', metavar='PUBLISHED.pth',
-                        help='published weights')
-    parser.add_argument('out', metavar='OUT.pth', help='file to write')
-    parser.add_argument('--config', help='of other data or another model; by '
-                        'default that of the width')
-    args = parser.parse_args()
-    if Path(args.out).resolve() == Path(args.published).resolve():
-        parser.error(f'{args.out} would overwrite the published weights: '
-                     'give another name')
-    try:
-        config = convert(args.published, args.out, args.config)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    print(f'{args.out}: {config.stem}, to be used with {config}')
+    parser.add_argument(
+        '--config', help='of another input size (the weights do not tell it), '
+        'other data or another model; by default that of the width and the '
+        'number of keypoints')
+    convert_command(parser, convert)
 
 
 if __name__ == '__main__':

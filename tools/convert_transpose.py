@@ -19,8 +19,8 @@ from mmengine.config import Config
 from mmpose.apis import init_model
 from torch import Tensor
 
-from mmpose_ssa.published_weights import (listed, read_weights, renamed,
-                                          save_weights)
+from mmpose_ssa.published_weights import (convert_command, listed,
+                                          read_weights, renamed, save_weights)
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/transpose'
 LAYERS = (3, 4)  # of the encoder, in the models that have a config
@@ -84,14 +84,14 @@ def check(model: nn.Module) -> None:
             'is damaged, fetch it again')
 
 
-def convert(source: str, out: str) -> Path:
+def convert(published: str, out: str) -> Path:
     """Convert a file; return the config that it belongs to.
 
     Raises:
         OSError: If a file cannot be read or written.
         ValueError: If the file is not one of TransPose-R's, or damaged.
     """
-    official = read_weights(source)
+    official = read_weights(published)
     config = config_of(official)
     model = init_model(Config.fromfile(config), device='cpu')
     model.load_state_dict(converted(official, model))
@@ -101,19 +101,8 @@ def convert(source: str, out: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('official', metavar='OFFICIAL.pth',
-                        help='published weights')
-    parser.add_argument('out', metavar='OUT.pth', help='file to write')
-    args = parser.parse_args()
-    if Path(args.out).resolve() == Path(args.official).resolve():
-        parser.error(f'{args.out} would overwrite the published weights: '
-                     'give another name')
-    try:
-        config = convert(args.official, args.out)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    print(f'{args.out}: {config.stem}, to be used with {config}')
+    convert_command(
+        argparse.ArgumentParser(description=__doc__.splitlines()[0]), convert)
 
 
 if __name__ == '__main__':

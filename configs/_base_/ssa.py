@@ -1,6 +1,5 @@
 # SSA with ResNet-101 at 640x640, stride 16, on COCO: the paper's A.1 and A.2.
-_base_ = ['mmpose::_base_/default_runtime.py']
-custom_imports = dict(imports=['mmpose_ssa'], allow_failed_imports=False)
+_base_ = ['coco.py']
 data_mode = 'bottomup'
 
 # sizes, orders and thresholds live here once
@@ -46,8 +45,6 @@ model = dict(
     test_cfg=dict(flip_test=False, shift_heatmap=True))
 
 # data
-dataset_type = 'CheckedCocoDataset'
-data_root = 'data/coco/'
 train_pipeline = [
     dict(type='SeedAugmentation'),
     dict(type='LoadCheckedImage'),
@@ -69,34 +66,12 @@ val_pipeline = [
         meta_keys=('id', 'img_id', 'img_path', 'crowd_index', 'ori_shape',
                    'img_shape', 'input_size', 'input_center', 'input_scale',
                    'flip', 'flip_direction', 'flip_indices', 'raw_ann_info',
-                   'skeleton_links', 'ori_img')),
+                   'sigmas', 'skeleton_links', 'ori_img')),
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_mode=data_mode,
-        ann_file='annotations/person_keypoints_train2017.json',
-        data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline))
+    batch_size=2, dataset=dict(data_mode=data_mode, pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_mode=data_mode,
-        ann_file='annotations/person_keypoints_val2017.json',
-        data_prefix=dict(img='val2017/'),
-        test_mode=True,
-        pipeline=val_pipeline))
+    batch_size=1, dataset=dict(data_mode=data_mode, pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
 # the data loaders' ann_file is the metrics' too
@@ -108,8 +83,6 @@ test_evaluator = val_evaluator
 
 # schedule: lr = batch / 8 * 1e-4, batch 16 on 8 GPUs
 train_cfg = dict(by_epoch=True, max_epochs=240, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-4))
 auto_scale_lr = dict(base_batch_size=8, enable=True)
 param_scheduler = [
@@ -121,9 +94,3 @@ param_scheduler = [
         gamma=0.1,
         by_epoch=True)
 ]
-
-# run-time: a resumed run continues exactly
-randomness = dict(seed=0)
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='RepeatableEpochs')]
-default_hooks = dict(
-    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=3))

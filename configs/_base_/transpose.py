@@ -7,8 +7,7 @@
 #   over two, and it skips peaks within two cells of the edge;
 # - the vertical unit is 255 / 63 pixels, where the official one is the
 #   horizontal 191 / 47: at most 0.5 pixels at the upper and lower edge.
-_base_ = ['mmpose::_base_/default_runtime.py']
-custom_imports = dict(imports=['mmpose_ssa'], allow_failed_imports=False)
+_base_ = ['coco.py']
 data_mode = 'topdown'
 
 # Corner cells lie on corner pixels and locations are decoded as in DARK. With
@@ -55,8 +54,6 @@ model = dict(
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False))
 
 # data
-dataset_type = 'CheckedCocoDataset'
-data_root = 'data/coco/'
 train_pipeline = [
     dict(type='SeedAugmentation'),
     dict(type='LoadCheckedImage'),
@@ -80,33 +77,14 @@ val_pipeline = [
     dict(type='PackPoseInputs'),
 ]
 train_dataloader = dict(
-    batch_size=20,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_mode=data_mode,
-        ann_file='annotations/person_keypoints_train2017.json',
-        data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline))
+    batch_size=20, dataset=dict(data_mode=data_mode, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=32,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
         data_mode=data_mode,
-        ann_file='annotations/person_keypoints_val2017.json',
         # without it the annotated boxes are used
-        # bbox_file=data_root + 'person_detection_results/'
+        # bbox_file=_base_.data_root + 'person_detection_results/'
         # 'COCO_val2017_detections_AP_H_56_person.json',
-        data_prefix=dict(img='val2017/'),
-        test_mode=True,
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
@@ -116,8 +94,6 @@ test_evaluator = val_evaluator
 
 # schedule: batch 20 on one GPU
 train_cfg = dict(by_epoch=True, max_epochs=230, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-4))
 auto_scale_lr = dict(base_batch_size=20)
 param_scheduler = [
@@ -129,9 +105,3 @@ param_scheduler = [
         eta_min=1e-5,
         by_epoch=True)
 ]
-
-# run-time: a resumed run continues exactly
-randomness = dict(seed=0)
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='RepeatableEpochs')]
-default_hooks = dict(
-    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=3))
