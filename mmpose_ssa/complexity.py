@@ -4,12 +4,13 @@ The paper's Table 7 counts layers as common tools do: deconvolutions by their
 *output* positions, and neither the attention's in- and out-projections, which
 are no layers of their own, nor its two matrix products. The true figures count
 every parameter, deconvolutions by their input positions, and everything that
-multiplies.
+multiplies. Deformable convolutions count as others of their size.
 """
 from typing import Dict
 
 import torch
 import torch.nn as nn
+from mmcv.ops import DeformConv2d
 
 from .encoder import QueryKey, SelfAttention
 
@@ -80,7 +81,7 @@ def _counter(module: nn.Module, macs: Dict[str, int]):
     def independent(layer, inputs, output):
         macs['table7'] -= inputs[0].numel() * layer.in_proj.out_features
 
-    for kind, hook in ((nn.Conv2d, convolution),
+    for kind, hook in ((nn.Conv2d, convolution), (DeformConv2d, convolution),
                        (nn.ConvTranspose2d, deconvolution),
                        (nn.Linear, linear), (SelfAttention, attention),
                        (QueryKey, independent)):

@@ -182,13 +182,22 @@ def test_of_equal_neighbours_one_is_a_candidate():
     heatmaps = torch.zeros(1, 2, 64, 96)
     heatmaps[0, 0, 10:12, 20:22] = .5
     heatmaps[0, 0, 10, 30] = .5
-    heatmaps[0, 1, 40, 50:52] = .4
+    heatmaps[0, 1, 40, 50:53:2] = .4  # in one window of five
     tags = torch.arange(64 * 96).view(1, 1, 64, 96).repeat(1, 2, 1, 1) * 5.
     tags[0, 1, 40, 50] = tags[0, 0, 10, 20]
     keypoints, scores, _ = tagged.batch_decode(heatmaps, tags)
     assert len(keypoints[0]) == 2
     assert_allclose(scores[0][0], [.5, .4])
     assert np.abs(keypoints[0][0] - [[20.5, 10.5], [50.5, 40.5]]).max() <= .25
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_outputs_that_are_not_finite_are_named(which):
+    outputs = torch.zeros(2, 1, 2, 64, 96)
+    outputs[0, 0, 0, 10, 20] = 1
+    outputs[which, 0, 0, 10, 20] = float('nan')
+    with pytest.raises(ValueError, match='not finite: the training diverged'):
+        codec().batch_decode(*outputs)
 
 
 def test_more_peaks_than_candidates():
@@ -247,7 +256,12 @@ def test_decoding_changes_no_input(rng):
 @pytest.mark.parametrize('options, message', [
     (dict(heatmap_size=(24, 12)), 'must be one whole number'),
     (dict(num_resolutions=5), 'must be a multiple of 16 for 5 resolutions'),
-    (dict(num_resolutions=0), 'num_resolutions must be 1 or more, got 0'),
+    (dict(num_resolutions=0), 'num_resolutions must be whole and .*, got 0'),
+    (dict(num_resolutions=1.5), 'num_resolutions must be .* got 1.5'),
+    (dict(heatmap_size=(0, 0)), r'heatmap_size must be .*, got \(0, 0\)'),
+    (dict(input_size=(96, -64)), r'input_size must be .*, got \(96, -64\)'),
+    (dict(max_candidates=0), 'max_candidates must be whole .*, got 0'),
+    (dict(max_persons=-1), 'max_persons must be whole .*, got -1'),
     (dict(nms_kernel=4), 'odd and positive, got 4'),
     (dict(num_keypoints=14), '14 keypoints need their own `order`'),
     (dict(num_keypoints=3, order=[0, 2, 2]), 'each of .* once|permutation'),

@@ -160,6 +160,25 @@ def test_every_parameter_learns(resolutions):
     assert not none
 
 
+@RESOLUTIONS
+def test_losses_of_half_precision_are_computed_in_float32(resolutions):
+    model = head(resolutions).eval()
+    samples = [sample(model.decoder, [[[9, 9], [20, 30], [50, 40]],
+                                      [[30, 9], [40, 30], [60, 40]]]),
+               sample(model.decoder, np.zeros((0, 3, 2)))]
+    feats = (torch.randn(2, 4, 16, 16), )
+    with torch.autocast('cpu', torch.bfloat16):
+        heatmaps, tags = model.forward(feats)
+        losses = model.loss(feats, samples)
+    assert tags.dtype == torch.bfloat16
+    model.forward = lambda feats: ([maps.float() for maps in heatmaps],
+                                   tags.float())
+    for name, expected in model.loss(feats, samples).items():
+        assert losses[name].dtype == torch.float32
+        assert expected > 0
+        assert losses[name].item() == pytest.approx(expected.item(), 1e-6)
+
+
 def test_targets_of_another_size_are_refused():
     model = head(1)
     with pytest.raises(ValueError, match='backbone stride and deconvolution'):
@@ -171,6 +190,10 @@ def test_targets_of_another_size_are_refused():
     (dict(num_keypoints=4), 'has num_keypoints 4, its decoder 3'),
     (dict(deconv_out_channels=(), deconv_kernel_sizes=()),
      'has num_resolutions 1, its decoder 2'),
+    (dict(deconv_out_channels=(4, 4)),
+     r'\(4, 4\) and deconv_kernel_sizes \(4,\) must be equally long'),
+    (dict(tag_loss=dict(type='AssociativeEmbeddingLoss')),
+     'must be a TagLoss, not AssociativeEmbeddingLoss'),
 ])
 def test_head_and_decoder_must_agree(options, message):
     with pytest.raises(ValueError, match=message):
@@ -234,6 +257,19 @@ def test_what_is_painted_is_found(rng, resolutions, kind):
     errors = found.keypoints[order] - points
     assert np.abs(errors).max() <= 2 / resolutions + .3
     assert found.bbox_scores.shape == (2, )
+
+
+@RESOLUTIONS
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_what_is_painted_in_half_precision_is_found(rng, resolutions,
+                                                    flip_test):
+    model, feats, points = painted(resolutions, rng)
+    feats = [maps.bfloat16() for maps in feats]
+    found = predict(model, [feats, mirrored(feats)] if flip_test else feats,
+                    flip_test)
+    order = np.argsort(found.keypoints[:, 0, 0])
+    assert np.abs(found.keypoints[order] - points).max() <= (
+        2 / resolutions + 1)
 
 
 @RESOLUTIONS

@@ -1,6 +1,8 @@
-"""Associative embedding and HigherHRNet, to be trained and tested beside SSA.
+"""Other bottom-up methods, to be trained and tested beside SSA.
 
-Both find persons by tags: with every keypoint the network predicts a number
-that is alike within a person. HigherHRNet adds a second, higher resolution.
+Associative embedding and HigherHRNet find persons by tags: with every keypoint
+the network predicts a number that is alike within a person. HigherHRNet adds a
+second, higher resolution. DEKR and CID are MMPose's, mended.
 """
-from . import ceiling, codec, estimator, head, losses  # noqa: F401 (registers)
+from . import (ceiling, codec, dekr_head, estimator, head,  # noqa: F401
+               losses, masked_codecs)

@@ -1,19 +1,32 @@
 """Between annotations and tags, both ways.
 
 Newell et al., "Associative Embedding" (2017), as HigherHRNet's code (Cheng et
-al., 2020) trains and tests it. Deviations from MMPose's codec of the name,
-which this one extends:
+al., 2020) trains and tests it. Deviations from that code:
+
+- Gaussians end at three sigma, not a cell farther out.
+- A keypoint outside the input draws nothing. There it draws in the first cell
+  if it is less than a cell left of the input or above it.
+- Keypoints are mirrored in input pixels. There they are in cells, by which
+  nearly all come to lie in the cell beside their own.
+- Of equal neighbours the first is a candidate, not all of them.
+- Candidates are matched to all groups, and the best ``max_persons`` are kept.
+  There they are matched to the first 30, and all are kept.
+- No step of a quarter pixel between equal neighbours, nor across the first
+  two and the last rows and columns.
+- A missing keypoint is filled where the heatmap is not positive, too, so that
+  none stays missing.
+
+Deviations from MMPose's codec of the name, which this one extends:
 
 - Targets lie in the cell that contains the keypoint, as in HigherHRNet, whose
   half-pixel shift the decoding undoes. MMPose rounds to the nearest cell and
   shifts all the same: its targets decode to half a cell beside the keypoint.
 - There are targets at several resolutions, each with the crowds masked.
-- A keypoint outside the input draws nothing, as in HigherHRNet.
+- A keypoint outside the input draws nothing. There its Gaussian may reach in.
 - Of equal neighbours the first is a candidate, not all of them.
 - Of more than ``max_persons`` the best are kept, not the first.
 - A missing keypoint is filled as HigherHRNet does: where the heatmap minus
-  the rounded distance of the tags is largest, refined inside the pixel. Also
-  where the heatmap is not positive there, so that none stays missing.
+  the rounded distance of the tags is largest, refined inside the pixel.
 """
 from typing import List, Optional, Sequence, Tuple
 
@@ -48,9 +61,9 @@ class TagGrouping(AssociativeEmbedding):
         order: All types in the order of the grouping.
 
     Raises:
-        ValueError: If the sizes do not fit each other, three sigma are not
-            whole, or the order does not fit K or is missing where K is not
-            17.
+        ValueError: If a size or number is not whole and positive, the sizes
+            do not fit each other, three sigma are not whole, or the order
+            does not fit K or is missing where K is not 17.
     """
 
     auxiliary_encode_keys = {'heatmap_mask'}
@@ -72,6 +85,12 @@ class TagGrouping(AssociativeEmbedding):
                  order: Optional[Sequence[int]] = None) -> None:
         if order is None and num_keypoints == 17:
             order = COCO_ORDER
+        _check_whole(
+            input_size=input_size,
+            heatmap_size=heatmap_size,
+            num_resolutions=num_resolutions,
+            max_candidates=max_candidates,
+            max_persons=max_persons)
         _check_codec(input_size, heatmap_size, num_resolutions, sigma,
                      nms_kernel, num_keypoints, order)
         # The outputs are decoded at the size of the input
@@ -184,7 +203,16 @@ class TagGrouping(AssociativeEmbedding):
 
     def _group_keypoints(self, batch_vals: np.ndarray, batch_tags: np.ndarray,
                          batch_locs: np.ndarray) -> List[np.ndarray]:
-        """(P, K, 3) locations and scores per image, see the base class."""
+        """(P, K, 3) locations and scores per image, see the base class.
+
+        Raises:
+            ValueError: If a candidate's heatmap or tag is not finite.
+        """
+        if not (np.isfinite(batch_vals).all()
+                and np.isfinite(batch_tags).all()):
+            raise ValueError(
+                'the heatmaps or tags are not finite: the training diverged; '
+                'take an earlier checkpoint, or train with a smaller lr')
         groups = super()._group_keypoints(batch_vals, batch_tags, batch_locs)
         return [
             persons[np.argsort(-persons[..., 2].mean(axis=1),
@@ -238,12 +266,17 @@ def _shrink(mask: np.ndarray, factor: int) -> np.ndarray:
     return (blocks.mean(axis=(2, 4)) >= 0.5).astype(mask.dtype)
 
 
+def _check_whole(**numbers) -> None:
+    """Raise ValueError unless all, or all of each, are whole and positive."""
+    for name, number in numbers.items():
+        if np.min(number) < 1 or np.any(np.mod(number, 1)):
+            raise ValueError(
+                f'{name} must be whole and above 0, got {number}')
+
+
 def _check_codec(input_size, heatmap_size, num_resolutions, sigma, nms_kernel,
                  num_keypoints, order) -> None:
     """Raise ValueError for arguments that do not fit each other."""
-    if num_resolutions < 1:
-        raise ValueError(
-            f'num_resolutions must be 1 or more, got {num_resolutions}')
     strides = [i / hm for i, hm in zip(input_size, heatmap_size)]
     if strides[0] != strides[1] or strides[0] % 1:
         raise ValueError(

@@ -16,6 +16,8 @@ from mmpose.models.utils.tta import aggregate_heatmaps, flip_heatmaps
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from .losses import TagLoss
+
 Features = Sequence[Tensor]
 # heatmaps (B, K, h, w), the coarsest first; tags (B, K, h, w), the coarsest
 Outputs = Tuple[List[Tensor], Tensor]
@@ -41,7 +43,9 @@ class HigherResolutionHead(AssociativeEmbeddingHead):
         init_cfg: As in :class:`HeatmapHead`.
 
     Raises:
-        ValueError: If the decoder has other resolutions or keypoints.
+        ValueError: If the lists of the deconvolutions differ in length, the
+            tag loss is another, or the decoder has other resolutions or
+            keypoints.
     """
 
     def __init__(self,
@@ -63,6 +67,8 @@ class HigherResolutionHead(AssociativeEmbeddingHead):
             tag_loss=tag_loss,
             decoder=decoder,
             init_cfg=init_cfg)
+        _check_options(deconv_out_channels, deconv_kernel_sizes,
+                       self.loss_module.tag_loss)
         outputs = 2 * num_keypoints  # heatmaps and tags
         self.final_layers = nn.ModuleList(
             [nn.Conv2d(in_channels, outputs, 1)])
@@ -206,6 +212,19 @@ class HigherResolutionHead(AssociativeEmbeddingHead):
                     f'{getattr(self.decoder, name)}: one transposed '
                     'convolution for each resolution but the first, and one '
                     'number of keypoints')
+
+
+def _check_options(channels: Sequence[int], kernels: Sequence[int],
+                   tag_loss: nn.Module) -> None:
+    """Raise ValueError for options that do not fit each other."""
+    if len(channels) != len(kernels):
+        raise ValueError(
+            f'deconv_out_channels {tuple(channels)} and deconv_kernel_sizes '
+            f'{tuple(kernels)} must be equally long')
+    if not isinstance(tag_loss, TagLoss):
+        raise ValueError(
+            f'tag_loss must be a TagLoss, not {type(tag_loss).__name__}: '
+            "the weights of MMPose's mean something else")
 
 
 def _check_shapes(heatmaps: Tensor, target: Tensor) -> None:

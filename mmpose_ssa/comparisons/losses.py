@@ -4,8 +4,9 @@ With h the tags at a person's keypoints and m their mean: ``pull`` is the mean
 over persons of mean (h - m)^2; ``push`` the mean over pairs of persons of
 exp(-(m - m')^2), halved.
 
-As HigherHRNet's code, and unlike the paper, means instead of sums over
-keypoints, and no pair of a person with itself, which would add a constant.
+As HigherHRNet's code, and unlike the paper: a mean instead of a sum over the
+keypoints; no sigma in the exponent; push is halved, and a mean over N (N - 1)
+pairs instead of N^2, without those of a person with itself, a constant.
 MMPose's ``AssociativeEmbeddingLoss`` has the pairs, and sums over the images,
 so that its weight grows with the batch; both are means here. The loops over
 persons and keypoints are replaced by one gather per image.
