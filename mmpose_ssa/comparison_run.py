@@ -6,13 +6,11 @@ again, and an interrupted training goes on where its last epoch ended.
 """
 import copy
 import gc
-import platform
 import time
 from pathlib import Path
 from statistics import median
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
-import mmpose
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
@@ -21,7 +19,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpose.registry import MODELS
 
+from .benchmarks.stopwatch import now
 from .complexity import count
+from .machine import machine
 
 WARM_UP, TIMED = 5, 100  # images of which the speed is measured
 
@@ -152,13 +152,6 @@ def seconds_per_image(runner: Runner) -> float:
     return median(times[WARM_UP:])
 
 
-def now() -> float:
-    """Seconds, when the GPU has done what it was told to."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def pretrained(model: ConfigDict) -> Iterator[str]:
     """The weights from which parts of a model start."""
     for key, value in model.items():
@@ -167,24 +160,3 @@ def pretrained(model: ConfigDict) -> Iterator[str]:
                 yield value['checkpoint']
         elif isinstance(value, dict):
             yield from pretrained(value)
-
-
-def machine() -> str:
-    """Versions and the processor, in words."""
-    versions = (f'Python {platform.python_version()}, '
-                f'PyTorch {torch.__version__}, MMPose {mmpose.__version__}')
-    if torch.cuda.is_available():
-        return f'{versions}, {torch.cuda.get_device_name()}'
-    threads = torch.get_num_threads()
-    return (f'{versions}, {threads} thread{"s" * (threads > 1)} of '
-            f'{processor()}')
-
-
-def processor() -> str:
-    """The name of the CPU as far as the system knows it."""
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.partition(':')[2].strip()
-    return platform.processor() or platform.machine()

@@ -25,7 +25,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.utils import digit_version
 from torch import Tensor
 from torch.utils import model_zoo
-from torchvision.ops import deform_conv2d
+
+from .deformable import deform_conv2d
 
 # PyTorch's own switch: it applies wherever `weights_only` is not passed.
 UNSAFE_LOAD = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'

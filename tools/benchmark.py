@@ -1,0 +1,67 @@
+"""Measure speed and memory side by side, and write the tables.
+
+    python tools/benchmark.py                 # all sections
+    python tools/benchmark.py forward memory --threads 2
+
+Each section replaces its tables in docs/performance.md, whose other text
+stays. Times are medians of repeats that alternate between what is compared;
+compare the ratios, not the seconds: a machine has slow and fast minutes.
+"""
+import argparse
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from mmengine.registry import init_default_scope
+
+from mmpose_ssa.benchmarks.report import markdown, replaced
+from mmpose_ssa.machine import machine
+
+SECTIONS = ('decoding', 'forward', 'memory', 'pipeline')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog=__doc__[__doc__.index('Each section'):])
+    parser.add_argument('sections', nargs='*', metavar='SECTION',
+                        help=f'of {", ".join(SECTIONS)}; all by default')
+    parser.add_argument('--threads', type=int,
+                        help="of PyTorch (default: PyTorch's)")
+    parser.add_argument('--quick', action='store_true',
+                        help='few repeats and small sizes: to see that it '
+                        'runs, not to be believed')
+    parser.add_argument('--out', default='docs/performance.md', type=Path,
+                        help='default: %(default)s')
+    args = parser.parse_args()
+    unknown = set(args.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f'no section {", ".join(sorted(unknown))}: choose from '
+                     f'{", ".join(SECTIONS)}')
+    if args.threads is not None and args.threads < 1:
+        parser.error(f'--threads must be 1 or more, got {args.threads}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    init_default_scope('mmpose')
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    for section in args.sections or SECTIONS:
+        room = import_module(f'mmpose_ssa.benchmarks.{section}')
+        tables = room.measure(quick=args.quick)
+        command = shlex.join(['python', *sys.argv])
+        text = '\n'.join([
+            f'`{command}`: {machine()}.\n', *map(markdown, tables)])
+        print(text)
+        old = args.out.read_text() if args.out.is_file() else ''
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(replaced(old, section, text))
+    print(f'see {args.out}')
+
+
+if __name__ == '__main__':
+    main()
