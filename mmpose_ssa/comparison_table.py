@@ -5,16 +5,21 @@ Pure: takes what ``tools/compare.py`` writes as JSON and returns text.
 from statistics import mean, stdev
 from typing import Dict, List, Optional, Sequence
 
-# Column -> the figure of the metrics
-FIGURES = {
-    'AP': 'coco/AP',
-    'AP .5': 'coco/AP .5',
-    'AP .75': 'coco/AP .75',
-    'AP M': 'coco/AP (M)',
-    'AP L': 'coco/AP (L)',
-    'AR': 'coco/AR',
-    'mask AP': 'mask/AP',
+# Column -> a figure of the keypoint metric, COCO's or CrowdPose's
+KEYPOINTS = {
+    'AP': 'AP',
+    'AP .5': 'AP .5',
+    'AP .75': 'AP .75',
+    'AP M': 'AP (M)',
+    'AP L': 'AP (L)',
+    'AP easy': 'AP(E)',
+    'AP medium': 'AP(M)',
+    'AP hard': 'AP(H)',
+    'AR': 'AR',
 }
+FIGURES = {**{column: [f'{data}/{name}' for data in ('coco', 'crowdpose')]
+              for column, name in KEYPOINTS.items()},
+           'mask AP': ['mask/AP']}  # yapf: disable
 COST = ('input', 'parameters', 'multiply-adds', 'images/s')
 NONE = '–'  # also for COCO's -1: there is nothing to be found
 
@@ -50,17 +55,24 @@ def markdown(comparison: Dict[str, object]) -> str:
 
 def table(rows: Dict[str, Sequence[dict]]) -> str:
     """A row for each config; no column that nobody has a figure for."""
-    columns = [column for column, figure in FIGURES.items()
-               if any(figure in result['figures']
+    columns = [column for column in FIGURES
+               if any(_figure(result, column) is not None
                       for results in rows.values() for result in results)]
     lines = [['config', *columns, *COST],
              ['---', *['---:'] * (len(columns) + len(COST))]]
     for name, results in rows.items():
         lines.append([f'`{name}`', *(
-            _spread([result['figures'].get(FIGURES[column])
-                     for result in results]) for column in columns),
+            _spread([_figure(result, column) for result in results])
+            for column in columns),
             *_cost(results)])
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _figure(result: dict, column: str) -> Optional[float]:
+    """What a result has of a column; None if it has nothing."""
+    found = [result['figures'][name] for name in FIGURES[column]
+             if name in result['figures']]
+    return found[0] if found else None
 
 
 def _spread(values: Sequence[Optional[float]]) -> str:

@@ -16,8 +16,11 @@ from .refinement import keypoint_extents
 from .refiner import Refiner
 
 
+@MODELS.register_module()
 class ChannelsLastEstimator(BottomupPoseEstimator):
     """Bottom-up estimator in the memory layout that is fast on CPUs.
+
+    That of the models compared with SSA, which have no masks.
 
     Args:
         *args: As :class:`BottomupPoseEstimator`.

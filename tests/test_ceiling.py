@@ -163,10 +163,10 @@ def test_the_command_prints_the_figures(monkeypatch, capsys, two_persons):
 @pytest.mark.parametrize('words, arguments', [
     (r'config no\.py does not exist: give the file', ['no.py']),
     (r'1\.png cannot be read as a config', ['1.png']),
-    (r'.*topdown_tiny_256x192\.py is of a TopdownPoseEstimator; perfect '
-     'outputs are known for SSAPoseEstimator, TagPoseEstimator only: give',
+    (r'.*topdown_tiny_256x192\.py decodes by MSRAHeatmap; perfect '
+     'outputs are known for AttentionGrouping, TagGrouping only: give',
      [ROOT / 'tests/data/topdown_tiny_256x192.py']),
-    (r'.*refine2\.py is of a None; ', [ROOT / 'configs/_base_/refine2.py']),
+    (r'.*refine2\.py decodes by None; ', [ROOT / 'configs/_base_/refine2.py']),
     ('--ann-file and --img-dir go together', [DEMO, '--img-dir', '.']),
     (r'--ann-file no\.json does not exist: give the file',
      [DEMO, '--ann-file', 'no.json', '--img-dir', '.']),

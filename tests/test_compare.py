@@ -158,6 +158,17 @@ def test_the_table_by_hand():
         '| 160x128 | 12.35 M | 9.88 G | 80 |\n')
 
 
+def test_the_columns_of_crowdpose():
+    figures = {f'crowdpose/{name}': value for name, value in {
+        'AP': .5, 'AP .5': .75, 'AP .75': .25, 'AR': .0625, 'AR .5': .3,
+        'AP(E)': .6, 'AP(M)': .4, 'AP(H)': .2}.items()}
+    text = markdown(comparison(result('one', figures=figures)))
+    assert ('| config | AP | AP .5 | AP .75 | AP easy | AP medium | AP hard '
+            '| AR | input ') in text
+    assert ('| `one` | 0.500 | 0.750 | 0.250 | 0.600 | 0.400 | 0.200 | 0.062 '
+            '| 160x128 ') in text
+
+
 def test_seeds_are_averaged():
     text = markdown(comparison(
         result('one', 3, .2, seconds_per_image=.1), result('other', 3),

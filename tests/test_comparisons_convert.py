@@ -270,8 +270,8 @@ def test_what_is_no_convolution_tells_no_config():
 @pytest.mark.parametrize('name, message', [
     ('comparisons/ae_demo', r'official\.pth does not fit .*ae_demo\.py: '
      'a checkpoint of another model: missing'),
-    ('demo/ssa_demo', 'ssa_demo.py is of a SSAPoseEstimator: give'),
-    ('comparisons/_base_/crowdpose', 'crowdpose.py is of no model: give'),
+    ('demo/ssa_demo', 'ssa_demo.py has a SSAHead: give'),
+    ('_base_/crowdpose', 'crowdpose.py has no head: give'),
 ])
 def test_configs_of_other_models(published, tmp_path, name, message):
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,5 @@
 """Parameters and multiply-adds: Table 7, and layers counted by hand."""
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from mmpose_ssa.complexity import count
 from mmpose_ssa.encoder import SelfAttention
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / 'tools'))
+import complexity  # noqa: E402
 
 
 class Model(nn.Module):
@@ -70,3 +73,13 @@ def test_true_figures_of_r101_640():
     found = count(MODELS.build(cfg.model), (640, 640))
     assert found['params'] / 1e6 == pytest.approx(45.86, abs=0.005)
     assert found['macs'] / 1e9 == pytest.approx(95.1, abs=0.05)
+
+
+@pytest.mark.parametrize('config, message', [
+    ('configs/nowhere.py', 'configs/nowhere.py does not exist: give the file'),
+    (str(ROOT / 'configs/_base_/crowdpose.py'), 'has no model with a head')])
+def test_what_is_no_config_is_named(monkeypatch, capsys, config, message):
+    monkeypatch.setattr(sys, 'argv', ['complexity.py', config])
+    with pytest.raises(SystemExit):
+        complexity.main()
+    assert message in capsys.readouterr().err

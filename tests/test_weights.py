@@ -56,6 +56,21 @@ def test_published_weights_are_those_of_the_checkpoint(tmp_path, monkeypatch):
             assert torch.equal(found, tensor)
 
 
+def test_what_is_no_checkpoint_is_named(tmp_path, monkeypatch, capsys):
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
+    (tmp_path / 'half.pth').write_bytes(
+        (ROOT / 'weights/ssa_demo.pth').read_bytes()[:5000])
+    for name, message in (('none.pth', 'none.pth does not exist: give a'),
+                          ('tensor.pth', 'tensor.pth has no state_dict: give'),
+                          ('half.pth', 'half.pth cannot be read:')):
+        monkeypatch.setattr(sys, 'argv', ['publish.py', str(tmp_path / name),
+                                          str(tmp_path / 'out.pth')])
+        with pytest.raises(SystemExit):
+            publish.main()
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out.pth').exists()
+
+
 @pytest.mark.slow
 def test_the_final_weights_are_above_the_naive_ones(tmp_path):
     write_dataset(tmp_path / 'drawn', train=1, val=100, size=160, seed=0,

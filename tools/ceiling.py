@@ -12,9 +12,9 @@ from mmengine.runner import Runner
 
 from mmpose_ssa.inferencer import read_config
 
+# Codec -> the estimator whose outputs are perfect
 CEILINGS = dict(
-    SSAPoseEstimator='CeilingEstimator',
-    TagPoseEstimator='TagCeilingEstimator')
+    AttentionGrouping='CeilingEstimator', TagGrouping='TagCeilingEstimator')
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,12 +64,13 @@ def ceiling_config(args: argparse.Namespace) -> Config:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir = args.work_dir
-    kind = cfg.get('model', {}).get('type')
-    if kind not in CEILINGS:
+    head = cfg.get('model', {}).get('head', {})
+    codec = head.get('decoder', {}).get('type')
+    if codec not in CEILINGS:
         raise ValueError(
-            f'{args.config} is of a {kind}; perfect outputs are known for '
-            f'{", ".join(CEILINGS)} only: give the config of one')
-    cfg.model.type = CEILINGS[kind]
+            f'{args.config} decodes by {codec}; perfect outputs are known '
+            f'for {", ".join(CEILINGS)} only: give the config of one')
+    cfg.model.type = CEILINGS[codec]
     cfg.model.backbone.init_cfg = None
     if args.ann_file:
         cfg.test_dataloader.dataset.update(

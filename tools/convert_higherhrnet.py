@@ -88,11 +88,11 @@ def build(config: Path) -> nn.Module:
         ValueError: If it is no config of a model with tags.
     """
     cfg = read_config(config)
-    kind = cfg.get('model', {}).get('type')
-    if kind != 'TagPoseEstimator':
+    head = cfg.get('model', {}).get('head', {}).get('type')
+    if head != 'HigherResolutionHead':
         raise ValueError(
-            f"{config} is of {f'a {kind}' if kind else 'no model'}: give a "
-            'config of HigherHRNet, which is a TagPoseEstimator')
+            f"{config} has {f'a {head}' if head else 'no head'}: give a "
+            'config of HigherHRNet, which has a HigherResolutionHead')
     return init_model(cfg, device='cpu')
 
 

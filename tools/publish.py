@@ -4,6 +4,7 @@
 """
 import argparse
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -23,14 +24,37 @@ def published(checkpoint: dict) -> dict:
     return dict(state_dict=state, meta=kept)
 
 
+def read(file: str) -> dict:
+    """A checkpoint of a training.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If the file is damaged or no checkpoint.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f'{file} does not exist: give a checkpoint '
+                                'of work_dirs/')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(file, 'cpu')
+    except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
+        raise ValueError(f'{file} cannot be read: {error}') from error
+    if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
+        raise ValueError(f'{file} has no state_dict: give a checkpoint that '
+                         'a training wrote')
+    return checkpoint
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', help='of a training')
     parser.add_argument('out', help='file to write')
     args = parser.parse_args()
-    small = published(CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu'))
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(small, args.out)
+    try:
+        small = published(read(args.checkpoint))
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(small, args.out)
+    except (OSError, RuntimeError, ValueError) as error:
+        parser.error(str(error))
     print(f'{args.out}: {Path(args.out).stat().st_size / 1e6:.2f} MB')
 
 

@@ -1,5 +1,5 @@
 # Associative embedding with HRNet-w32 on CrowdPose.
-_base_ = ['ae_hrnet_w32_512.py', '_base_/crowdpose.py']
+_base_ = ['ae_hrnet_w32_512.py', '../_base_/crowdpose.py']
 
 tags = dict(_base_.tags, num_keypoints=14, order=_base_.crowdpose.order)
 codec = tags

@@ -1,5 +1,5 @@
 # CID with HRNet-w32 on CrowdPose, for as long as CID's code trains.
-_base_ = ['cid_hrnet_w32_512.py', '_base_/crowdpose.py']
+_base_ = ['cid_hrnet_w32_512.py', '../_base_/crowdpose.py']
 
 model = dict(head=dict(num_keypoints=14))
 train_dataloader = dict(dataset=_base_.crowdpose.train)

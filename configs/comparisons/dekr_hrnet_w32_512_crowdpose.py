@@ -1,5 +1,5 @@
 # DEKR with HRNet-w32 on CrowdPose.
-_base_ = ['dekr_hrnet_w32_512.py', '_base_/crowdpose.py']
+_base_ = ['dekr_hrnet_w32_512.py', '../_base_/crowdpose.py']
 
 model = dict(
     head=dict(

@@ -1,5 +1,5 @@
 # DEKR with HRNet-w48 on CrowdPose, with 5 images on each of 8 GPUs.
-_base_ = ['dekr_hrnet_w48_640.py', '_base_/crowdpose.py']
+_base_ = ['dekr_hrnet_w48_640.py', '../_base_/crowdpose.py']
 
 model = dict(
     head=dict(

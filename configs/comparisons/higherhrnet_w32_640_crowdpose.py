@@ -1,5 +1,5 @@
 # HigherHRNet-w32 at 640x640 on CrowdPose.
-_base_ = ['higherhrnet_w32_640.py', '_base_/crowdpose.py']
+_base_ = ['higherhrnet_w32_640.py', '../_base_/crowdpose.py']
 
 tags = dict(_base_.tags, num_keypoints=14, order=_base_.crowdpose.order)
 codec = tags

@@ -4,5 +4,5 @@ Associative embedding and HigherHRNet find persons by tags: with every keypoint
 the network predicts a number that is alike within a person. HigherHRNet adds a
 second, higher resolution. DEKR and CID are MMPose's, mended.
 """
-from . import (ceiling, codec, dekr_head, estimator, head,  # noqa: F401
-               losses, masked_codecs)
+from . import (ceiling, codec, dekr_head, head, losses,  # noqa: F401
+               masked_codecs)

@@ -11,15 +11,15 @@ from mmpose.registry import MODELS
 from torch import Tensor
 
 from ..ceiling import annotated_keypoints
+from ..estimator import ChannelsLastEstimator
 from .codec import TagGrouping
-from .estimator import TagPoseEstimator
 
 # Between the tags of two persons; 1 is the threshold of one person.
 TAG_STEP = 2.
 
 
 @MODELS.register_module()
-class TagCeilingEstimator(TagPoseEstimator):
+class TagCeilingEstimator(ChannelsLastEstimator):
     """An estimator whose outputs are drawn from the annotations.
 
     Takes the config of any model with tags; only its codec matters.

@@ -1,9 +1,0 @@
-"""The pose estimator of models with tags: MMPose's bottom-up one."""
-from mmpose.registry import MODELS
-
-from ..estimator import ChannelsLastEstimator
-
-
-@MODELS.register_module()
-class TagPoseEstimator(ChannelsLastEstimator):
-    """Bottom-up estimator without masks, as fast on CPUs as that of SSA."""
