@@ -10,8 +10,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import torch
 from mmpose.codecs.base import BaseKeypointCodec
-from mmpose.codecs.utils import (generate_gaussian_heatmaps,
-                                 generate_unbiased_gaussian_heatmaps)
+from mmpose.codecs.utils import generate_unbiased_gaussian_heatmaps
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from .candidates import (Candidates, find_candidates, quarter_offset,
 from .encoder import Attention
 from .grouping import (check_order, group_body_first, group_part_first,
                        search_path)
+from .heatmaps import gaussian_heatmaps
 from .person_masks import instance_scores, merge_persons
 
 # Decided: trunk before limbs, so that limbs meet well-founded skeletons.
@@ -169,11 +169,12 @@ class AttentionGrouping(BaseKeypointCodec):
                 f'{n} persons need as many instance_masks, got '
                 f'{None if instance_masks is None else len(instance_masks)}: '
                 'put GeneratePersonMasks before GenerateTarget')
-        draw = (generate_unbiased_gaussian_heatmaps
-                if self.unbiased else generate_gaussian_heatmaps)
-        heatmaps, _ = draw(self.heatmap_size,
-                           keypoints[..., :2] / self.heatmap_stride,
-                           keypoints_visible, self.sigma)
+        given = (self.heatmap_size, keypoints[..., :2] / self.heatmap_stride,
+                 keypoints_visible, self.sigma)
+        if self.unbiased:
+            heatmaps, _ = generate_unbiased_gaussian_heatmaps(*given)
+        else:
+            heatmaps = gaussian_heatmaps(*given)
         inside = ((keypoints >= 0) & (keypoints < self.input_size)).all(-1)
         weights = ((keypoints_visible > 0) & inside).astype(np.float32)
         able = weights.any(1) & instance_masks.any((1, 2))

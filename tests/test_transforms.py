@@ -11,7 +11,8 @@ from mmpose.datasets import CocoDataset
 from mmpose.datasets.transforms import LoadImage, RandomFlip
 from scipy.stats import kstest
 
-from mmpose_ssa.transforms import GeneratePersonMasks, SSARandomAffine
+from mmpose_ssa.transforms import (GeneratePersonMasks, SSARandomAffine,
+                                   SSARandomFlip)
 
 COCO_MINI = Path(__file__).parents[2] / 'shared/data/coco_mini'
 SIDE, CELLS = 128, 32
@@ -81,7 +82,7 @@ def write_dataset(folder, annotations, shape):
 
 def pipeline(side=SIDE):
     return Compose([
-        LoadImage(), SSARandomAffine((side, side)), RandomFlip(),
+        LoadImage(), SSARandomAffine((side, side)), SSARandomFlip(),
         GeneratePersonMasks((side // 4, side // 4))])
 
 
@@ -158,6 +159,30 @@ def test_affine_can_be_switched_off_and_keeps_itself():
 def test_affine_refuses(options, words):
     with pytest.raises(ValueError, match=words):
         SSARandomAffine(**options)
+
+
+def test_the_flip_is_mmposes_but_for_the_order_in_memory(rng):
+    directions = ['horizontal', 'vertical', 'diagonal']
+    steps = [flip([.25, .25, .25], directions)
+             for flip in (RandomFlip, SSARandomFlip)]
+    seen = set()
+    for seed in range(20):
+        image = rng.integers(0, 256, (16, 16, 3), np.uint8)
+        points = rng.random((2, 17, 2)) * 16
+        outcomes = []
+        for step in steps:
+            np.random.seed(seed)
+            outcomes.append(step(dict(
+                img=image.copy(), img_shape=(16, 16), keypoints=points.copy(),
+                keypoints_visible=np.ones((2, 17)), input_size=(16, 16),
+                flip_indices=list(range(17))[::-1])))
+        theirs, ours = outcomes
+        assert theirs.keys() == ours.keys()
+        for key in theirs:
+            assert np.array_equal(theirs[key], ours[key]), key
+        assert ours['img'].flags.c_contiguous
+        seen.add(ours['flip_direction'])
+    assert seen == {*directions, None}
 
 
 def test_who_supervises_and_what_is_valid():

@@ -8,6 +8,7 @@ stays. Times are medians of repeats that alternate between what is compared;
 compare the ratios, not the seconds: a machine has slow and fast minutes.
 """
 import argparse
+import inspect
 import shlex
 import sys
 from importlib import import_module
@@ -33,6 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--quick', action='store_true',
                         help='few repeats and small sizes: to see that it '
                         'runs, not to be believed')
+    parser.add_argument('--data-root', metavar='FOLDER',
+                        help="images in COCO's layout for `pipeline`, which "
+                        'draws some by default')
     parser.add_argument('--out', default='docs/performance.md', type=Path,
                         help='default: %(default)s')
     args = parser.parse_args()
@@ -52,7 +56,10 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     for section in args.sections or SECTIONS:
         room = import_module(f'mmpose_ssa.benchmarks.{section}')
-        tables = room.measure(quick=args.quick)
+        options = dict(quick=args.quick)
+        if 'data_root' in inspect.signature(room.measure).parameters:
+            options.update(data_root=args.data_root)
+        tables = room.measure(**options)
         command = shlex.join(['python', *sys.argv])
         text = '\n'.join([
             f'`{command}`: {machine()}.\n', *map(markdown, tables)])

@@ -49,7 +49,7 @@ train_pipeline = [
     dict(type='SeedAugmentation'),
     dict(type='LoadCheckedImage'),
     dict(type='SSARandomAffine', input_size=codec['input_size']),
-    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='SSARandomFlip', direction='horizontal'),
     dict(type='GeneratePersonMasks', heatmap_size=codec['heatmap_size']),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPoseInputs', meta_keys=('id', 'img_id', 'img_path')),

@@ -8,7 +8,7 @@ still = dict(scale_type='long', scale_factor=(1., 1.), rotate_factor=0.,
 train_pipeline = [{
     **step,
     **(still if step['type'] == 'SSARandomAffine' else {}),
-    **(dict(prob=0.) if step['type'] == 'RandomFlip' else {})
+    **(dict(prob=0.) if step['type'] == 'SSARandomFlip' else {})
 } for step in _base_.train_pipeline]  # yapf: disable
 val_pipeline = [{
     **step,
