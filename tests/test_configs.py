@@ -45,7 +45,7 @@ def test_the_papers_configs_are_there():
         'ssa_r101_640', 'ssa_r152_640', 'ssa_r101_800',
         'ssa_r101_800_test-dev', 'ssa_r50_640', 'ssa_r152_512',
         'ssa_r152_640_naive', 'ssa_r152_640_independent',
-        'ssa_r101_640_body-first',
+        'ssa_r101_640_body-first', 'ssa_r101_s8_640', 'ssa_r101_1024',
         *(f'ssa_proxy_r50_576_layer{i}' for i in range(1, 6)))} <= set(NAMES)
 
 
@@ -122,7 +122,7 @@ def test_the_papers_recipe(load, name):
     assert cfg.param_scheduler[0].gamma == .1
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4)
     assert cfg.auto_scale_lr == dict(base_batch_size=8, enable=True)
-    large = '800' in name
+    large = '800' in name or '1024' in name
     assert cfg.train_dataloader.batch_size == (1 if large else 2)
     assert cfg.model.use_syncbn
     assert not cfg.model.test_cfg.flip_test
@@ -144,6 +144,7 @@ def test_the_papers_recipe(load, name):
     ('ssa_r101_640', 101, 640), ('ssa_r152_640', 152, 640),
     ('ssa_r101_800', 101, 800), ('ssa_r101_800_test-dev', 101, 800),
     ('ssa_r50_640', 50, 640), ('ssa_r152_512', 152, 512),
+    ('ssa_r101_s8_640', 101, 640), ('ssa_r101_1024', 101, 1024),
     ('ssa_proxy_r50_576_layer4', 50, 576)])
 def test_backbone_and_size_are_those_of_the_name(load, name, depth, side):
     cfg = load(f'ssa/{name}.py')
@@ -151,6 +152,34 @@ def test_backbone_and_size_are_those_of_the_name(load, name, depth, side):
     assert backbone.depth == depth
     assert backbone.init_cfg.checkpoint == f'torchvision://resnet{depth}'
     assert tuple(cfg.codec.input_size) == (side, side)
+
+
+@pytest.mark.parametrize('name, tokens', [
+    ('ssa_r101_s8_640', 80), ('ssa_r101_1024', 64)])
+def test_many_tokens_have_no_dropout_between_them(load, name, tokens):
+    """The attention of CPUs is linear in memory without it only."""
+    cfg = load(f'ssa/{name}.py')
+    assert cfg.model.neck.attn_drop == 0
+    assert cfg.codec.input_size[0] // cfg.codec.token_stride == tokens
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ['ssa_r101_640', 'ssa_r101_s8_640'])
+def test_the_strides_of_the_backbone_are_the_codecs(load, name):
+    """A thin one of as many stages; dilation makes up for the strides."""
+    cfg = load(f'ssa/{name}.py')
+    backbone = cfg.model.backbone
+    total = 4 * math.prod(backbone.strides)
+    assert total == cfg.codec.token_stride
+    # each stride left out doubles the dilation from that stage on
+    expected, dilation = [], 1
+    for stride, usual in zip(backbone.strides, (1, 2, 2, 2)):
+        dilation *= usual // stride
+        expected.append(dilation)
+    assert list(backbone.dilations) == expected
+    thin = MODELS.build(dict(backbone, depth=50, base_channels=4,
+                             stem_channels=4, init_cfg=None))
+    assert thin(torch.zeros(1, 3, SIDE, SIDE))[-1].shape[2] == SIDE // total
 
 
 def test_the_test_server_gets_a_file_and_no_figures(load):

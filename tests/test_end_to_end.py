@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmpose_ssa.drawn_people import write_dataset
 
 TINY = Path(__file__).parent / 'data/ssa_tiny_64.py'
+CONFIGS = TINY.parents[2] / 'configs'
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +28,7 @@ def drawn(tmp_path_factory):
 def config(drawn, work_dir, name=None, **options):
     """The tiny model with augmentation and dropout, 3 batches an epoch."""
     cfg = Config.fromfile(TINY)
-    base = Config.fromfile(TINY.parents[2] / 'configs/_base_/ssa.py')
+    base = Config.fromfile(CONFIGS / '_base_/ssa.py')
     pipeline = [{**step} for step in base.train_pipeline]
     for step in pipeline:
         step.update(
@@ -99,3 +100,42 @@ def test_the_attention_learns_the_masks(drawn, tmp_path):
             'train_cfg.val_interval': 8}))
     mask = np.array(losses)[:, 1]
     assert mask[-3:].mean() < 0.5 * mask[0]
+
+
+@pytest.mark.parametrize('name, grid', [
+    ('ssa_r101_s8_640', (80, 80)), ('ssa_r101_1024', (64, 64))])
+def test_many_tokens_train_and_test(drawn, tmp_path, name, grid):
+    """As the config has them, with fewer channels and layers."""
+    cfg = Config.fromfile(CONFIGS / f'ssa/{name}.py')
+    cfg.merge_from_dict({
+        'work_dir': str(tmp_path), 'experiment_name': name,
+        'visualizer.name': name,
+        'model.backbone': dict(depth=50, base_channels=4, stem_channels=4,
+                               init_cfg=None),
+        'model.neck': dict(in_channels=128, embed_dims=8, num_layers=4,
+                           feedforward_channels=8),
+        'model.head.in_channels': 8,
+        'model.head.deconv_out_channels':
+        [8] * len(cfg.model.head.deconv_out_channels),
+        'train_dataloader.batch_size': 1,
+        'train_cfg': dict(max_epochs=1, val_interval=9),
+        'default_hooks.logger.interval': 1,
+        **{f'{split}_dataloader.{key}': value
+           for split in ('train', 'val', 'test') for key, value in {
+               'num_workers': 0, 'persistent_workers': False,
+               'dataset.data_root': str(drawn),
+               'dataset.indices': 2 if split == 'train' else 1}.items()}})
+    runner = Runner.from_cfg(cfg)
+    grids = set()
+    runner.model.neck.register_forward_hook(
+        lambda neck, inputs, outputs: grids.add(outputs[0].grid))
+    runner.train()
+    assert runner.iter == 2
+    assert 'coco/AP' in runner.test()
+    assert grids == {grid}
+    log, = tmp_path.glob('*/vis_data/scalars.json')
+    losses = [line for line in map(json.loads, log.read_text().splitlines())
+              if 'loss_kpt' in line]
+    assert len(losses) == 2
+    assert all(np.isfinite(line[key]) and line[key] > 0
+               for line in losses for key in ('loss_kpt', 'loss_mask'))

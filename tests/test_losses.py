@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmpose_ssa import losses
 from mmpose_ssa.encoder import MeanAttention, TokenAttention
@@ -152,6 +153,36 @@ def test_float32_in_bfloat16():
     assert loss.dtype == torch.float32
     assert_close(loss.double(), literal_loss(exact, *args), rtol=1e-5,
                  atol=0)
+
+
+class Precisions(TorchDispatchMode):
+    """Notes the operators that compute in each precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.operators = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.is_floating_point():
+            name = func.overloadpacket.__name__
+            self.operators.setdefault(made.dtype, set()).add(name)
+        return made
+
+
+def test_every_step_is_float32_in_bfloat16():
+    """Softmax, A_p, its maximum and the error; bfloat16 is only picked."""
+    given, args = attention(), persons(2)
+    half = TokenAttention(given.q.bfloat16(), given.k.bfloat16(), GRID)
+    seen = Precisions()
+    with seen, torch.autocast('cpu', torch.bfloat16):
+        loss = AttentionMaskLoss()(half, *args)
+    with seen:
+        loss.backward()
+    assert {'bmm', '_softmax', 'mean', 'mm', 'amax', 'upsample_bilinear2d',
+            'sum', '_softmax_backward_data'} <= seen.operators[torch.float32]
+    assert not {'bmm', 'mm', 'div', 'mul', 'mean', 'sum', 'amax', '_softmax',
+                '_softmax_backward_data'} & seen.operators[torch.bfloat16]
 
 
 # --- several processes ------------------------------------------------------
