@@ -76,6 +76,8 @@ def test_each_option_is_on():
 
 def test_norms_have_the_statistics_of_the_image():
     model, size = forward.build('demo/ssa_demo')
+    forward.take_statistics(model, forward.image_of(size))
+    assert not model.training
     seen = []
     model.backbone.conv1.register_forward_hook(
         lambda _, __, output: seen.append(output))

@@ -41,7 +41,7 @@ def measure(quick: bool) -> List[Table]:
     """
     names = SMALL_MODELS if quick else MODELS_COMPARED
     sides = (256, 512) if quick else (1024, 2048, 4096)
-    repeats = 1 if quick else 7
+    repeats = 1 if quick else 5
     return [models_table(names, sides, repeats),
             options_table(names[0], repeats, compiled=not quick)]
 
@@ -102,6 +102,7 @@ def options_table(name: str, repeats: int, compiled: bool) -> Table:
     """
     model, size = build(name)
     image = image_of(size)
+    take_statistics(model, image)
     functions = options(model, image)
     if compiled and shutil.which('g++'):
         functions['norms folded, torch.compile'] = _compiled(model, image)
@@ -197,21 +198,26 @@ def _seconds(function: Callable[[], object]) -> float:
 def build(name: str) -> Tuple[nn.Module, Tuple[int, int]]:
     """A model with random weights, and the size (W, H) of its input.
 
-    Its norms have the statistics of one random image, so that activations
-    keep their scale as in a trained model.
-
     Args:
         name: Of the config, below ``configs/``.
     """
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cfg.model.backbone.init_cfg = None
     torch.manual_seed(0)
-    model, size = MODELS.build(cfg.model), cfg.codec.input_size
+    return MODELS.build(cfg.model).eval(), cfg.codec.input_size
+
+
+def take_statistics(model: nn.Module, image: Tensor) -> None:
+    """Give the norms those of an image, as if the model had been trained.
+
+    Activations then keep their scale from layer to layer, and deviations are
+    what they would be with weights that mean something.
+    """
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            module.momentum = 1.  # the statistics are those of the last image
-    forward(model.train(), image_of(size))
-    return model.eval(), size
+            module.momentum = 1.  # nothing of what was before
+    forward(model.train(), image)
+    model.eval()
 
 
 def image_of(size: Tuple[int, int]) -> Tensor:
