@@ -82,7 +82,9 @@ def test_norms_have_the_statistics_of_the_image():
     model.backbone.conv1.register_forward_hook(
         lambda _, __, output: seen.append(output))
     forward.forward(model, forward.image_of(size))
-    norm = model.backbone.norm1
+    norm, block = model.backbone.norm1, model.backbone.layer1[0]
+    assert (block.norm2.weight == .2).all()
+    assert (block.norm1.weight == 1).all()
     torch.testing.assert_close(norm.running_mean, seen[0].mean((0, 2, 3)))
     torch.testing.assert_close(norm.running_var, seen[0].var((0, 2, 3)),
                                rtol=1e-4, atol=1e-6)
