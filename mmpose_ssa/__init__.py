@@ -18,7 +18,7 @@ NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 # The rooms that need all of them; `compat` makes the others importable.
 ROOMS = ('compat', 'deformable', 'reproducibility', 'transforms', 'datasets',
          'candidates', 'codec', 'encoder', 'losses', 'head', 'refiner',
-         'estimator', 'ceiling', 'metrics', 'optim', 'inferencer',
+         'folding', 'estimator', 'ceiling', 'metrics', 'optim', 'inferencer',
          'complexity', 'published_weights', 'keypoint_figures',
          'refined_results', 'training_budget', 'machine', 'benchmarks',
          'comparison_run', 'comparisons')

@@ -1,7 +1,7 @@
 """The pose estimator: MMPose's bottom-up one, masks in image space, and the
 second look of section 3.1 at each person."""
 import contextlib
-from typing import Iterator, List, Optional, Union
+from typing import ContextManager, Iterator, List, Optional, Union
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
+from .folding import FoldedNorms
 from .frames import input_from_image
 from .person_masks import encode_rle, image_masks
 from .refinement import keypoint_extents
@@ -17,8 +18,8 @@ from .refiner import Refiner
 
 
 @MODELS.register_module()
-class ChannelsLastEstimator(BottomupPoseEstimator):
-    """Bottom-up estimator in the memory layout that is fast on CPUs.
+class FastEstimator(BottomupPoseEstimator):
+    """Bottom-up estimator with what makes it faster and changes no result.
 
     That of the models compared with SSA, which have no masks.
 
@@ -26,14 +27,43 @@ class ChannelsLastEstimator(BottomupPoseEstimator):
         *args: As :class:`BottomupPoseEstimator`.
         channels_last: Keep activations and weights in channels-last memory:
             the same values, several times faster backward on CPUs.
+        fold_norms: Predict with the batch norms folded into the convolutions
+            before them: the same values within rounding (1e-4 of the largest
+            in float32), a fourteenth less time on CPUs. The model itself, its
+            weights and its training stay as they are; the folded copy needs
+            as much memory as the weights. Only where no gradients are
+            recorded, as in MMEngine's loops and MMPose's inferencers.
         **kwargs: As :class:`BottomupPoseEstimator`.
     """
 
-    def __init__(self, *args, channels_last: bool = True, **kwargs) -> None:
+    def __init__(self,
+                 *args,
+                 channels_last: bool = True,
+                 fold_norms: bool = True,
+                 **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.memory_format = (
             torch.channels_last if channels_last else torch.contiguous_format)
         self.to(memory_format=self.memory_format)
+        self.folded_norms = FoldedNorms() if fold_norms else None
+
+    def train(self, mode: bool = True) -> 'FastEstimator':
+        """As the base class; the loops call it when weights have changed."""
+        if self.folded_norms:
+            self.folded_norms.discard()
+        return super().train(mode)
+
+    def norms_folded(self) -> ContextManager[None]:
+        """Within this context no batch norm runs, if that changes nothing."""
+        if (self.folded_norms is None or self.training
+                or torch.is_grad_enabled()):
+            return contextlib.nullcontext()
+        return self.folded_norms.lent_to(self)
+
+    def predict(self, inputs: Tensor, data_samples: list) -> list:
+        """As the base class, with the batch norms folded."""
+        with self.norms_folded():
+            return super().predict(inputs, data_samples)
 
     def extract_feat(self, inputs: Tensor) -> tuple:
         """(B, 3, H, W) -> what the neck gives, or else the backbone."""
@@ -42,11 +72,11 @@ class ChannelsLastEstimator(BottomupPoseEstimator):
 
 
 @MODELS.register_module()
-class SSAPoseEstimator(ChannelsLastEstimator):
+class SSAPoseEstimator(FastEstimator):
     """Bottom-up estimator whose persons come with masks.
 
     Args:
-        *args: As :class:`ChannelsLastEstimator`.
+        *args: As :class:`FastEstimator`.
         refiner: ``config`` and ``checkpoint`` of a top-down model, and
             further arguments of :class:`Refiner`. Testing then refines the
             persons, for which its pipeline must carry the original pixels
@@ -54,7 +84,7 @@ class SSAPoseEstimator(ChannelsLastEstimator):
             ``test_cfg`` ``fill_missing`` (True: Refinement#2, False: #1),
             ``rescore`` (False: the instance score stays) and
             ``ks_threshold`` (0.75).
-        **kwargs: As :class:`ChannelsLastEstimator`.
+        **kwargs: As :class:`FastEstimator`.
     """
 
     def __init__(self,

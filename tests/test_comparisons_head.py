@@ -328,7 +328,7 @@ def test_a_batch_is_predicted_image_by_image(rng):
 def test_the_estimator_predicts_in_the_image(rng):
     """The whole path of testing, with nobody found too."""
     model = MODELS.build(dict(
-        type='ChannelsLastEstimator',
+        type='FastEstimator',
         backbone=dict(
             type='ResNet', depth=18, num_stages=1, strides=(1, ),
             dilations=(1, ), out_indices=(0, ), stem_channels=4,

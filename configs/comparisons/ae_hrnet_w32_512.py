@@ -17,7 +17,7 @@ codec = dict(tags, _delete_=True)
 
 model = dict(
     _delete_=True,
-    type='ChannelsLastEstimator',
+    type='FastEstimator',
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=dict(
         type='HRNet',

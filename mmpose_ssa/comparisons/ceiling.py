@@ -11,7 +11,7 @@ from mmpose.registry import MODELS
 from torch import Tensor
 
 from ..ceiling import annotated_keypoints
-from ..estimator import ChannelsLastEstimator
+from ..estimator import FastEstimator
 from .codec import TagGrouping
 
 # Between the tags of two persons; 1 is the threshold of one person.
@@ -19,7 +19,7 @@ TAG_STEP = 2.
 
 
 @MODELS.register_module()
-class TagCeilingEstimator(ChannelsLastEstimator):
+class TagCeilingEstimator(FastEstimator):
     """An estimator whose outputs are drawn from the annotations.
 
     Takes the config of any model with tags; only its codec matters.

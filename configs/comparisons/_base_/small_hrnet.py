@@ -1,7 +1,7 @@
 # A thin HRNet with a head for tags, without weights to begin with. To be
 # inherited beside a config of `demo/`, see `ae_demo.py`.
 small_hrnet = dict(
-    type='ChannelsLastEstimator',
+    type='FastEstimator',
     backbone=dict(
         type='HRNet',
         extra=dict(
