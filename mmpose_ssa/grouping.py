@@ -62,13 +62,14 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
             joins = matrix[rows, cols] >= threshold
             target[rows[joins]] = cols[joins]
         starts = target == MISSING
-        target[starts] = num_persons + np.arange(starts.sum())
-        num_persons += starts.sum()
+        new = slice(num_persons, num_persons + starts.sum())
+        target[starts] = np.arange(new.start, new.stop)
+        num_persons = new.stop
         persons[target, kind] = candidates
         sizes[target] += 1
-        pulls = _pulls(candidates, scores, attended)
-        sums[target[starts]] = pulls[starts]
-        sums[target[~starts]] += pulls[~starts]
+        sums[new] = attended[candidates[starts]]
+        sums[new] *= scores[candidates[starts], None]
+        sums[target[~starts]] += _pulls(candidates[~starts], scores, attended)
     return persons[:num_persons]
 
 
