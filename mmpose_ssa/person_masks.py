@@ -357,9 +357,7 @@ def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],
     Yields:
         P maps (H, W), float32.
     """
-    down, across = (
-        _interpolation(size, n, s, o, stride) for size, n, s, o in zip(
-            img_shape, maps.shape[1:], scale[::-1], offset[::-1]))
+    down, across = _axes(maps, img_shape, scale, offset, stride)
     for token_map in maps.astype(np.float32):
         yield (across @ token_map.T @ down.T).T
 
@@ -390,11 +388,31 @@ def image_masks(maps: np.ndarray,
         raise ValueError(f"mask mode must be 'soft' or 'binary', got {mode!r}")
     if mode == 'binary':
         maps, threshold = maps > threshold, 0.5
-    masks = np.empty((len(maps), img_shape[1], img_shape[0]), np.uint8)
-    resized = maps_on_image(maps, img_shape, scale, offset, stride)
-    for mask, image_map in zip(masks, resized):
-        mask[:] = image_map.T > threshold
+    down, across = _axes(maps, img_shape, scale, offset, stride)
+    masks = np.zeros((len(maps), img_shape[1], img_shape[0]), np.uint8)
+    # No pixel is above the values around it, but for rounding
+    lit = (maps > (1 - 1e-5) * threshold).astype(np.float32)
+    for mask, token_map, x, y in zip(masks, maps.astype(np.float32),
+                                     lit.max(axis=1), lit.max(axis=2)):
+        columns, rows = _reach(across, x), _reach(down, y)
+        image_map = across[columns] @ token_map.T @ down[rows].T
+        mask[columns, rows] = image_map > threshold
     return masks.transpose(2, 1, 0)
+
+
+def _reach(weights: np.ndarray, tokens: np.ndarray) -> slice:
+    """The pixels along an axis on which any of some tokens (n,) bears."""
+    pixels = np.flatnonzero(weights @ tokens)
+    return slice(pixels[0], pixels[-1] + 1) if len(pixels) else slice(0)
+
+
+def _axes(maps: np.ndarray, img_shape: Tuple[int, int],
+          scale: Sequence[float], offset: Sequence[float],
+          stride: int) -> List[np.ndarray]:
+    """(H, h) and (W, w) weights that resize maps (P, h, w) to the image."""
+    return [
+        _interpolation(size, n, s, o, stride) for size, n, s, o in zip(
+            img_shape, maps.shape[1:], scale[::-1], offset[::-1])]
 
 
 def _interpolation(size_img: int, size_tok: int, scale: float, offset: float,
