@@ -259,7 +259,7 @@ def merge_persons(persons: np.ndarray, scores: np.ndarray, rows: np.ndarray,
 
 
 def _merge_targets(masks: np.ndarray, threshold: float,
-                   block: int = 256) -> np.ndarray:
+                   block: int = 64) -> np.ndarray:
     """(P,) index of the kept mask to which each goes; the kept ones' own.
 
     Shared tokens are counted by a product with a sparse matrix, in which a

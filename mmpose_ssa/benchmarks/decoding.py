@@ -199,7 +199,8 @@ def grouping_table(crowds: Sequence[int], repeats: int) -> Table:
         'the last column is how many times as long it takes as part-first '
         'grouping with merging.',
         ['Persons', 'true candidates', 'false', 'skeletons', 'part-first',
-         '+ merging', 'body-first + merging', 'MMPose AE', 'AE / part-first'],
+         'part-first + merging', 'body-first + merging', 'MMPose AE',
+         'AE / part-first'],
         rows)
 
 
