@@ -215,11 +215,11 @@ def person_maps(persons: np.ndarray, rows: np.ndarray) -> np.ndarray:
                          'leave empty persons out')
     if not len(persons):
         return np.zeros((0, rows.shape[1]), rows.dtype)
-    first = found.argmax(axis=1)
-    maps = rows[persons[np.arange(len(persons)), first]]
-    for kind, candidates in enumerate(persons.T):
-        more = np.flatnonzero(found[:, kind] & (first < kind))
-        maps[more] += rows[candidates[more]]
+    members = persons[found]
+    belong = csr_array((np.ones(len(members), rows.dtype), members,
+                        np.append(0, counts.cumsum())),
+                       (len(persons), len(rows)))
+    maps = belong @ rows
     maps /= counts[:, None].astype(rows.dtype)
     maps /= maps.max(axis=1, keepdims=True)
     return maps
