@@ -4,7 +4,8 @@ Decided where the paper is silent: of equal cells in one window the first is
 the candidate; at most so many per type are kept; their locations are refined
 inside the cell by their neighbours' values.
 """
-from typing import NamedTuple, Tuple
+from functools import reduce
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -42,22 +43,47 @@ def find_candidates(heatmaps: Tensor, threshold: float, window: int,
         The candidates, see :class:`Candidates`.
     """
     x0, y0, x1, y1 = content_hm
-    maps, pad = heatmaps[:, None], window // 2
-    inside = torch.zeros_like(maps, dtype=torch.bool)
+    reach = range(-(window // 2), window // 2 + 1)
+    inside = torch.zeros_like(heatmaps, dtype=torch.bool)
     inside[..., y0:y1, x0:x1] = True
-    peaks = (maps == F.max_pool2d(maps, window, 1, pad)) & (
-        maps > threshold) & inside
+    peaks = (heatmaps == _highest(heatmaps, reach, reach)) & (
+        heatmaps > threshold) & inside
     # Peaks in one window are equal: of these the first in row-major order
-    earlier = maps.new_ones(window * window)
-    earlier[window * window // 2:] = 0
-    earlier = earlier.view(1, 1, window, window)
-    peaks &= F.conv2d(peaks.to(maps), earlier, padding=pad) < 0.5
-    types, _, ys, xs = peaks.nonzero(as_tuple=True)
-    scores = maps[types, 0, ys, xs].cpu().numpy()
+    lit, before = peaks.to(torch.uint8), reach[:window // 2]
+    if before:
+        earlier = _highest(lit, before, reach) | _highest(lit, [0], before)
+        peaks &= earlier == 0
+    types, ys, xs = peaks.nonzero(as_tuple=True)
+    scores = heatmaps[types, ys, xs].cpu().numpy()
     types = types.cpu().numpy()
     cells = torch.stack([xs, ys], dim=-1).cpu().numpy()
     kept = _best_of_each_type(types, scores, limit)
     return Candidates(types[kept], cells[kept], scores[kept])
+
+
+def _highest(maps: Tensor, rows: Sequence[int],
+             columns: Sequence[int]) -> Tensor:
+    """The highest value at certain distances from each cell.
+
+    Columns and rows in turn: for a window of 7 x 7 that is 14 comparisons of
+    whole maps, far faster on CPUs than pooling, which takes 49 a cell.
+
+    Args:
+        maps: (K, h, w).
+        rows: Distances down and
+        columns: distances to the right, in cells.
+
+    Returns:
+        (K, h, w); cells outside the map count least.
+    """
+    least = -torch.inf if maps.is_floating_point() else 0
+    for axis, distances in ((2, columns), (1, rows)):
+        size, pad = maps.shape[axis], max(map(abs, distances))
+        padding = (pad, pad) if axis == 2 else (0, 0, pad, pad)
+        padded = F.pad(maps, padding, value=least)
+        maps = reduce(torch.maximum, (
+            padded.narrow(axis, pad + by, size) for by in distances))
+    return maps
 
 
 def _best_of_each_type(types: np.ndarray, scores: np.ndarray,
@@ -116,8 +142,11 @@ def taylor_offset(heatmaps: np.ndarray, types: np.ndarray,
 def _neighbourhood(heatmaps: np.ndarray, types: np.ndarray,
                    cells: np.ndarray) -> np.ndarray:
     """(M, 3, 3) values around the cells, NaN outside the map."""
-    padded = np.pad(heatmaps.astype(np.float64), ((0, 0), (1, 1), (1, 1)),
-                    constant_values=np.nan)
-    around = np.arange(3)
-    return padded[types[:, None, None], cells[:, 1, None, None]
-                  + around[:, None], cells[:, 0, None, None] + around]
+    h, w = heatmaps.shape[1:]
+    around = np.arange(-1, 2)
+    y = cells[:, 1, None, None] + around[:, None]
+    x = cells[:, 0, None, None] + around
+    values = heatmaps[types[:, None, None], y.clip(0, h - 1),
+                      x.clip(0, w - 1)]
+    there = (0 <= y) & (y < h) & (0 <= x) & (x < w)
+    return np.where(there, values.astype(np.float64), np.nan)

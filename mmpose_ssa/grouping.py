@@ -24,39 +24,6 @@ def descending(scores: np.ndarray) -> np.ndarray:
     return np.argsort(-np.asarray(scores), kind='stable')
 
 
-class _Attraction:
-    """Attraction(c, S) of Eq. (5), kept up to date as skeletons change.
-
-    ``sums[S, c]`` is the sum over the members f != c of S of s_f * A[c, f].
-    Joining adds one column of the affinity, so that a look-up costs nothing.
-    """
-
-    def __init__(self, scores: np.ndarray, affinity: np.ndarray) -> None:
-        self.pull = (affinity * scores).T.copy()  # pull[f, c] = s_f * A[c, f]
-        np.fill_diagonal(self.pull, 0)
-        self.sums = np.zeros_like(self.pull)
-        self.counts = np.zeros(len(scores), dtype=np.int64)
-
-    def join(self, skeletons: np.ndarray, members: np.ndarray) -> None:
-        self.sums[skeletons] += self.pull[members]
-        self.counts[skeletons] += 1
-
-    def rebuild(self, skeleton: int, members: np.ndarray) -> None:
-        """Start again from the members: subtracting would leave residues."""
-        self.sums[skeleton] = self.pull[members].sum(axis=0)
-        self.counts[skeleton] = len(members)
-
-    def of(self, candidates: np.ndarray, skeletons: np.ndarray) -> np.ndarray:
-        """Means over all members, candidates being no member themselves."""
-        return self.sums[skeletons, candidates] / self.counts[skeletons]
-
-    def without_self(self, candidates: np.ndarray,
-                     owners: np.ndarray) -> np.ndarray:
-        """Means over the other members; 0 where there are none."""
-        return self.sums[owners, candidates] / np.maximum(
-            self.counts[owners] - 1, 1)
-
-
 def group_part_first(types: np.ndarray, scores: np.ndarray,
                      affinity: np.ndarray, order: Sequence[int],
                      threshold: float) -> np.ndarray:
@@ -78,27 +45,49 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
         ValueError: If the inputs do not fit each other, or ``order`` is no
             permutation of the types.
     """
-    types, scores, affinity = _checked(types, scores, affinity, len(order))
+    types, scores, attended = _checked(types, scores, affinity, len(order))
     check_order(order, len(order))
-    attraction = _Attraction(scores, affinity)
     persons = np.full((len(types), len(order)), MISSING)
+    # Eq. (5): sums[S, c] of s_f * A[c, f] over the members f of S
+    sums = np.empty(attended.shape)
+    sizes = np.zeros(len(types), np.int64)
     num_persons = 0
     ranked = descending(scores)
     for kind in order:
         candidates = ranked[types[ranked] == kind]
         target = np.full(len(candidates), MISSING)
         if num_persons and len(candidates):
-            matrix = attraction.of(candidates[:, None],
-                                   np.arange(num_persons)[None])
+            matrix = sums[:num_persons, candidates].T / sizes[:num_persons]
             rows, cols = linear_sum_assignment(matrix, maximize=True)
             joins = matrix[rows, cols] >= threshold
             target[rows[joins]] = cols[joins]
         starts = target == MISSING
-        target[starts] = num_persons + np.arange(starts.sum())
-        num_persons += starts.sum()
+        new = slice(num_persons, num_persons + starts.sum())
+        target[starts] = np.arange(new.start, new.stop)
+        num_persons = new.stop
         persons[target, kind] = candidates
-        attraction.join(target, candidates)
+        sizes[target] += 1
+        sums[new] = attended[candidates[starts]]
+        sums[new] *= scores[candidates[starts], None]
+        sums[target[~starts]] += _pulls(candidates[~starts], scores, attended)
     return persons[:num_persons]
+
+
+def _pulls(members: np.ndarray, scores: np.ndarray,
+           attended: np.ndarray) -> np.ndarray:
+    """What members f add to sums of Eq. (5): s_f * A[c, f] for every c.
+
+    Args:
+        members: (n,) candidate indices.
+        scores: (M,).
+        attended: (M, M), the affinity transposed.
+
+    Returns:
+        (n, M) float64.
+    """
+    pulls = attended[members].astype(np.float64)
+    pulls *= scores[members, None]
+    return pulls
 
 
 def group_body_first(types: np.ndarray, scores: np.ndarray,
@@ -126,53 +115,107 @@ def group_body_first(types: np.ndarray, scores: np.ndarray,
         ValueError: If the inputs do not fit each other, or the graph names a
             type that does not exist or leaves one out of reach.
     """
-    types, scores, affinity = _checked(types, scores, affinity, num_types)
+    types, scores, attended = _checked(types, scores, affinity, num_types)
     paths = [search_path(edges, num_types, seed) for seed in range(num_types)]
-    attraction = _Attraction(scores, affinity)
     of_type = [np.flatnonzero(types == kind) for kind in range(num_types)]
-    owner = np.full(len(types), MISSING)
-    persons: List[np.ndarray] = []
+    alone = _attract_nobody(of_type, scores, attended, threshold)
+    claims = _Claims(scores, attended, num_types)
     for seed in descending(scores):
-        if owner[seed] != MISSING:
+        if claims.owner[seed] != MISSING:
             continue
-        this = len(persons)
-        persons.append(np.full(num_types, MISSING))
-        _claim(seed, types[seed], this, persons, owner, attraction)
+        this = claims.start(seed, types[seed])
+        if alone[seed]:
+            continue
+        sums, size = _pulls(seed[None], scores, attended)[0], 1
         for kind in paths[types[seed]]:
-            best = _most_attracted(of_type[kind], this, scores, owner,
-                                   attraction, threshold)
+            best = claims.most_attracted(of_type[kind], sums, size, threshold)
             if best != MISSING:
-                _claim(best, kind, this, persons, owner, attraction)
-    found = [p for p in persons if (p != MISSING).any()]
-    return np.stack(found) if found else np.empty((0, num_types), np.int64)
+                claims.claim(best, kind, this)
+                sums += _pulls(best[None], scores, attended)[0]
+                size += 1
+        claims.weigh(this)
+    found = claims.persons[:claims.num_persons]
+    return found[(found != MISSING).any(axis=1)]
 
 
-def _most_attracted(candidates: np.ndarray, this: int, scores: np.ndarray,
-                    owner: np.ndarray, attraction: _Attraction,
-                    threshold: float) -> int:
-    """The eligible candidate of largest s * Attraction, Eq. (5)."""
-    if not len(candidates):
-        return MISSING
-    here = attraction.of(candidates, this)
-    there = attraction.without_self(candidates, owner[candidates])
-    eligible = (owner[candidates] == MISSING) | (here > there)
-    if not eligible.any():
-        return MISSING
-    best = np.where(eligible, scores[candidates] * here, -np.inf).argmax()
-    return candidates[best] if here[best] >= threshold else MISSING
+def _attract_nobody(of_type: List[np.ndarray], scores: np.ndarray,
+                    attended: np.ndarray, threshold: float) -> np.ndarray:
+    """(M,) whether no candidate of another type would join this one alone.
+
+    So it is with most false candidates: their skeletons need no search.
+    """
+    alone = np.ones(len(scores), bool)
+    for candidates in of_type:
+        joins = _pulls(candidates, scores, attended) >= threshold
+        joins[:, candidates] = False
+        alone[candidates] = ~joins.any(axis=1)
+    return alone
 
 
-def _claim(candidate: int, kind: int, this: int, persons: List[np.ndarray],
-           owner: np.ndarray, attraction: _Attraction) -> None:
-    """Give ``candidate`` to skeleton ``this``, taking it from its owner."""
-    former = owner[candidate]
-    if former != MISSING:
-        persons[former][kind] = MISSING
-        rest = persons[former][persons[former] != MISSING]
-        attraction.rebuild(former, rest)
-    persons[this][kind] = candidate
-    owner[candidate] = this
-    attraction.join(this, candidate)
+class _Claims:
+    """Who owns which candidate, as skeletons are built one by one.
+
+    Attributes:
+        persons: (M, K) candidate indices of the skeletons, -1 where missing;
+            the first ``num_persons`` count.
+        owner: (M,) the skeleton that has claimed a candidate, or -1.
+        held: (M,) Attraction to the owner as it stands now, the candidate
+            itself left out; -inf where there is none. That of the skeleton
+            which is being built is not yet known, and not asked for: each
+            type is searched but once.
+    """
+
+    def __init__(self, scores: np.ndarray, attended: np.ndarray,
+                 num_types: int) -> None:
+        self.scores, self.attended = scores, attended
+        self.persons = np.full((len(scores), num_types), MISSING)
+        self.num_persons = 0
+        self.owner = np.full(len(scores), MISSING)
+        self.held = np.full(len(scores), -np.inf)
+
+    def start(self, seed: int, kind: int) -> int:
+        """A new skeleton of one candidate, which nothing else holds."""
+        this = self.num_persons
+        self.num_persons += 1
+        self.persons[this, kind] = seed
+        self.owner[seed], self.held[seed] = this, 0
+        return this
+
+    def most_attracted(self, candidates: np.ndarray, sums: np.ndarray,
+                       size: int, threshold: float) -> int:
+        """The eligible candidate of largest s * Attraction, Eq. (5).
+
+        Args:
+            candidates: All of one type, by index.
+            sums: (M,) of s_f * A[c, f] over the skeleton's members f.
+            size: Their number.
+            threshold: The least Attraction (lambda).
+        """
+        here = sums[candidates] / size
+        eligible = here > self.held[candidates]
+        if not eligible.any():
+            return MISSING
+        gain = np.where(eligible, self.scores[candidates] * here, -np.inf)
+        best = gain.argmax()
+        return candidates[best] if here[best] >= threshold else MISSING
+
+    def claim(self, candidate: int, kind: int, this: int) -> None:
+        """Give ``candidate`` to skeleton ``this``, taking it from another."""
+        former = self.owner[candidate]
+        if former != MISSING:
+            self.persons[former, kind] = MISSING
+            self.weigh(former)
+        self.persons[this, kind] = candidate
+        self.owner[candidate] = this
+
+    def weigh(self, skeleton: int) -> None:
+        """Compute anew how firmly a skeleton holds its members."""
+        members = self.persons[skeleton]
+        members = members[members != MISSING]
+        pulls = self.attended[np.ix_(members, members)].astype(np.float64)
+        pulls *= self.scores[members, None]
+        np.fill_diagonal(pulls, 0)
+        self.held[members] = pulls.sum(axis=0) / max(len(members) - 1, 1)
 
 
 def search_path(edges: Sequence[Tuple[int, int]], num_types: int,
@@ -212,16 +255,19 @@ def check_order(order: Sequence[int], num_types: int) -> None:
 
 
 def _checked(types, scores, affinity, num_types):
-    """The inputs as arrays of int64 and float64, or a ValueError."""
+    """Types (int64), scores (float64) and the affinity transposed.
+
+    So one candidate's pull on all others lies together in memory.
+    """
     types = np.asarray(types, dtype=np.int64)
     scores = np.asarray(scores, dtype=np.float64)
-    affinity = np.asarray(affinity, dtype=np.float64)
+    attended = np.ascontiguousarray(np.transpose(affinity))
     m = len(types)
-    if scores.shape != (m, ) or affinity.shape != (m, m):
+    if scores.shape != (m, ) or attended.shape != (m, m):
         raise ValueError(
             f'{m} types need scores of shape ({m},) and an affinity of shape '
-            f'({m}, {m}); got {scores.shape} and {affinity.shape}')
+            f'({m}, {m}); got {scores.shape} and {attended.shape[::-1]}')
     if m and not (0 <= types.min() and types.max() < num_types):
         raise ValueError(f'types must lie in [0, {num_types}); got '
                          f'{types.min()}..{types.max()}')
-    return types, scores, affinity
+    return types, scores, attended

@@ -17,6 +17,7 @@ from typing import Iterator, List, Sequence, Tuple, Union
 import cv2
 import numpy as np
 import pycocotools.mask as coco_mask
+from scipy.sparse import csr_array
 
 Polygons = List[Sequence[float]]
 Segmentation = Union[Polygons, dict]
@@ -214,10 +215,14 @@ def person_maps(persons: np.ndarray, rows: np.ndarray) -> np.ndarray:
                          'leave empty persons out')
     if not len(persons):
         return np.zeros((0, rows.shape[1]), rows.dtype)
-    starts = np.cumsum(counts) - counts
-    sums = np.add.reduceat(rows[persons[found]], starts, axis=0)
-    means = sums / counts[:, None].astype(rows.dtype)
-    return means / means.max(axis=1, keepdims=True)
+    members = persons[found]
+    belong = csr_array((np.ones(len(members), rows.dtype), members,
+                        np.append(0, counts.cumsum())),
+                       (len(persons), len(rows)))
+    maps = belong @ rows
+    maps /= counts[:, None].astype(rows.dtype)
+    maps /= maps.max(axis=1, keepdims=True)
+    return maps
 
 
 def merge_persons(persons: np.ndarray, scores: np.ndarray, rows: np.ndarray,
@@ -241,27 +246,96 @@ def merge_persons(persons: np.ndarray, scores: np.ndarray, rows: np.ndarray,
     Returns:
         (P', K) candidate indices and (P', L) maps, in the order kept.
     """
-    masks = (person_maps(persons, rows) > mask_threshold).astype(np.float32)
-    areas = masks.sum(axis=1, dtype=np.float64)  # float32 3/10 is above 0.3
-    overlaps = masks @ masks.T / np.maximum(areas[:, None], areas)
-    ranking = np.argsort(-instance_scores(persons, scores), kind='stable')
-    kept, merged = [], []
-    for p in ranking:
-        into = int(overlaps[p, kept].argmax()) if kept else -1
-        if kept and overlaps[p, kept[into]] > overlap_threshold:
-            merged[into] = _better_of(merged[into], persons[p], scores)
-        else:
-            kept.append(p)
-            merged.append(persons[p])
-    merged = np.array(merged, np.int64).reshape(-1, persons.shape[1])
-    return merged, person_maps(merged, rows)
+    persons = persons[
+        np.argsort(-instance_scores(persons, scores), kind='stable')]
+    maps = person_maps(persons, rows)
+    into = _merge_targets(maps > mask_threshold, overlap_threshold)
+    kept = np.flatnonzero(into == np.arange(len(persons)))
+    merged = _best_of_each_type(persons, into, scores)[kept]
+    maps = maps[kept]
+    grown = (merged != persons[kept]).any(axis=1)
+    maps[grown] = person_maps(merged[grown], rows)
+    return merged, maps
 
 
-def _better_of(first: np.ndarray, second: np.ndarray,
-               scores: np.ndarray) -> np.ndarray:
-    """Per type the candidate of higher score; ``first`` wins ties."""
-    padded = np.append(scores, -np.inf)  # a missing one (-1) never wins
-    return np.where(padded[second] > padded[first], second, first)
+def _merge_targets(masks: np.ndarray, threshold: float,
+                   block: int = 64) -> np.ndarray:
+    """(P,) index of the kept mask to which each goes; the kept ones' own.
+
+    Shared tokens are counted by a product with a sparse matrix, in which a
+    mask's few tokens stand, block by block with the masks kept so far. Small
+    whole numbers and blocks stay in the cache.
+
+    Args:
+        masks: (P, L) bool, the first to be kept first.
+        threshold: Intersection over maximum above which to merge.
+        block: Masks at a time.
+    """
+    size, areas = masks.shape[1], masks.sum(axis=1)
+    ones = np.ones(areas.sum(), np.min_scalar_type(size))
+    tokens = csr_array((ones, np.flatnonzero(masks).astype(np.int32) % size,
+                        np.append(0, areas.cumsum(dtype=np.int32))),
+                       masks.shape)
+    into = np.arange(len(masks))
+    for start in range(0, len(masks), block):
+        these = np.arange(start, min(start + block, len(masks)))
+        kept = np.flatnonzero(into[:start] == np.arange(start))
+        before = np.append(kept, these)
+        shared = tokens[before] @ tokens[these].toarray(order='F').T
+        shared[len(kept):] = np.triu(shared[len(kept):], 1)
+        _merge_block(these, before, shared, areas, threshold, into)
+    return into
+
+
+def _merge_block(these: np.ndarray, before: np.ndarray, shared: np.ndarray,
+                 areas: np.ndarray, threshold: float,
+                 into: np.ndarray) -> None:
+    """Write to ``into`` where each of ``these`` masks goes.
+
+    Args:
+        these: (B,) indices of masks.
+        before: (Q,) indices of those with which they may be merged.
+        shared: (Q, B) tokens they have in common.
+        areas: (P,) tokens of each mask.
+        threshold: As in :func:`_merge_targets`.
+        into: (P,), as :func:`_merge_targets` returns it.
+    """
+    # The larger area is at least this mask's: most pairs are out at once
+    enough = (.999 * threshold * areas[these]).astype(shared.dtype)
+    rows, columns = np.divmod(np.flatnonzero(shared > enough), len(these))
+    rank = np.argsort(columns, kind='stable')
+    rows, columns = rows[rank], columns[rank]
+    masks, others = these[columns], before[rows]
+    overlaps = shared[rows, columns] / np.maximum(areas[masks], areas[others])
+    above = overlaps > threshold
+    most = dict.fromkeys(these.tolist(), 0)
+    for mask, other, overlap in zip(masks[above].tolist(),
+                                    others[above].tolist(),
+                                    overlaps[above].tolist()):
+        if into[other] == other and overlap > most[mask]:
+            into[mask], most[mask] = other, overlap
+
+
+def _best_of_each_type(persons: np.ndarray, into: np.ndarray,
+                       scores: np.ndarray) -> np.ndarray:
+    """Per type the candidate of highest score among the persons merged.
+
+    Args:
+        persons: (P, K) candidate indices, -1 where missing.
+        into: (P,) index of the person with which each is merged.
+        scores: (M,) candidate scores.
+
+    Returns:
+        (P, K); the first person wins ties. Who is merged into another is
+        left empty.
+    """
+    person, kind = np.nonzero(persons >= 0)
+    candidates = persons[person, kind]
+    # The last one written stays
+    rising = np.argsort(-scores[candidates], kind='stable')[::-1]
+    merged = np.full_like(persons, -1)
+    merged[into[person[rising]], kind[rising]] = candidates[rising]
+    return merged
 
 
 def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],
@@ -283,9 +357,7 @@ def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],
     Yields:
         P maps (H, W), float32.
     """
-    down, across = (
-        _interpolation(size, n, s, o, stride) for size, n, s, o in zip(
-            img_shape, maps.shape[1:], scale[::-1], offset[::-1]))
+    down, across = _axes(maps, img_shape, scale, offset, stride)
     for token_map in maps.astype(np.float32):
         yield (across @ token_map.T @ down.T).T
 
@@ -316,11 +388,31 @@ def image_masks(maps: np.ndarray,
         raise ValueError(f"mask mode must be 'soft' or 'binary', got {mode!r}")
     if mode == 'binary':
         maps, threshold = maps > threshold, 0.5
-    masks = np.empty((len(maps), img_shape[1], img_shape[0]), np.uint8)
-    resized = maps_on_image(maps, img_shape, scale, offset, stride)
-    for mask, image_map in zip(masks, resized):
-        mask[:] = image_map.T > threshold
+    down, across = _axes(maps, img_shape, scale, offset, stride)
+    masks = np.zeros((len(maps), img_shape[1], img_shape[0]), np.uint8)
+    # No pixel is above the values around it, but for rounding
+    lit = (maps > (1 - 1e-5) * threshold).astype(np.float32)
+    for mask, token_map, x, y in zip(masks, maps.astype(np.float32),
+                                     lit.max(axis=1), lit.max(axis=2)):
+        columns, rows = _reach(across, x), _reach(down, y)
+        image_map = across[columns] @ token_map.T @ down[rows].T
+        mask[columns, rows] = image_map > threshold
     return masks.transpose(2, 1, 0)
+
+
+def _reach(weights: np.ndarray, tokens: np.ndarray) -> slice:
+    """The pixels along an axis on which any of some tokens (n,) bears."""
+    pixels = np.flatnonzero(weights @ tokens)
+    return slice(pixels[0], pixels[-1] + 1) if len(pixels) else slice(0)
+
+
+def _axes(maps: np.ndarray, img_shape: Tuple[int, int],
+          scale: Sequence[float], offset: Sequence[float],
+          stride: int) -> List[np.ndarray]:
+    """(H, h) and (W, w) weights that resize maps (P, h, w) to the image."""
+    return [
+        _interpolation(size, n, s, o, stride) for size, n, s, o in zip(
+            img_shape, maps.shape[1:], scale[::-1], offset[::-1])]
 
 
 def _interpolation(size_img: int, size_tok: int, scale: float, offset: float,

@@ -125,6 +125,45 @@ def test_while_the_pass_runs_masks_are_those_of_before():
     assert_array_equal(maps[1], rows[2])
 
 
+def literal_merge(persons, scores, rows, sigma, overlap):
+    """Section 4's words with sets of tokens; persons as lists."""
+    def tokens(person):
+        total = sum(rows[c] for c in person if c >= 0)
+        return set(np.flatnonzero(total / total.max() > sigma))
+
+    def score(person):
+        return sum(scores[c] for c in person if c >= 0)
+
+    kept = []  # as it was, what it has become
+    for person in sorted(persons.tolist(), key=lambda p: -score(p)):
+        mine = tokens(person)
+        shares = [len(mine & tokens(was)) / max(len(mine), len(tokens(was)))
+                  for was, _ in kept]
+        if not shares or max(shares) <= overlap:
+            kept.append((person, list(person)))
+            continue
+        grown = kept[shares.index(max(shares))][1]
+        for kind, c in enumerate(person):
+            if c >= 0 and (grown[kind] < 0 or scores[c] > scores[grown[kind]]):
+                grown[kind] = c
+    return [grown for _, grown in kept]
+
+
+@pytest.mark.parametrize('number', [5, 200])
+@pytest.mark.parametrize('sharpness, size', [(1, 40), (6, 40), (6, 300)])
+def test_merging_is_that_of_the_literal_rule(rng, number, sharpness, size):
+    """From all into one to hardly any; powers of two make sums exact."""
+    rows = (rng.integers(1, 17, (2 * number, size)) / 16)**sharpness
+    scores = rng.integers(1, 65, 2 * number) / 64
+    persons = np.full((number, TYPES), -1)
+    places = rng.permutation(number * TYPES)[:2 * number]
+    persons.ravel()[places] = np.arange(2 * number)
+    persons = persons[(persons >= 0).any(axis=1)]
+    merged, maps = merge_persons(persons, scores, rows, .4, .3)
+    assert merged.tolist() == literal_merge(persons, scores, rows, .4, .3)
+    assert_allclose(maps, person_maps(merged, rows))
+
+
 def test_merging_changes_no_argument(rng):
     persons, scores, rows = singles(0, 1, 2, 0), rng.random(4), rng.random(
         (4, 9))
