@@ -2,11 +2,11 @@
 
 ``custom_imports=dict(imports=['mmpose_ssa'], allow_failed_imports=False)`` is
 all that a config needs. Without MMPose the pure rooms still import
-(``drawn_*``, ``frames``, ``grouping``, ``heatmaps``, ``person_masks``,
-``refinement``, ``visualizer``, ``keypoint_results``, ``oks_evaluation``,
-``keypoint_errors``, ``error_diagnosis``, ``result_format``,
-``person_places``, ``comparison_table``); the others then say what is missing
-and how to install it.
+(``drawn_*``, ``frames``, ``grouping``, ``heatmaps``, ``merging``,
+``person_masks``, ``refinement``, ``visualizer``, ``keypoint_results``,
+``oks_evaluation``, ``keypoint_errors``, ``error_diagnosis``,
+``result_format``, ``person_places``, ``comparison_table``); the others then
+say what is missing and how to install it.
 """
 import sys
 from importlib import import_module

@@ -20,7 +20,7 @@ from .encoder import Attention
 from .grouping import (check_order, group_body_first, group_part_first,
                        search_path)
 from .heatmaps import gaussian_heatmaps
-from .person_masks import instance_scores, merge_persons
+from .merging import instance_scores, merge_persons
 
 # Decided: trunk before limbs, so that limbs meet well-founded skeletons.
 COCO_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)

@@ -1,7 +1,7 @@
 """Person masks, from annotation to supervision and from attention to RLE.
 
-The whole life of a mask stands here: polygons/RLE -> masks at heatmap size;
-valid region; attention rows -> maps -> merged persons -> image masks -> RLE.
+Training: polygons/RLE -> masks at heatmap size; valid region. Testing: the
+maps of merged persons (see ``merging.py``) -> image masks -> RLE.
 
 Frames. Two conventions meet in this room and differ by half a pixel:
 
@@ -17,7 +17,6 @@ from typing import Iterator, List, Sequence, Tuple, Union
 import cv2
 import numpy as np
 import pycocotools.mask as coco_mask
-from scipy.sparse import csr_array
 
 Polygons = List[Sequence[float]]
 Segmentation = Union[Polygons, dict]
@@ -180,162 +179,8 @@ def _warp_mask(mask: np.ndarray, matrix: np.ndarray,
 
 
 # --------------------------------------------------------------------------
-# Testing: attention rows -> maps -> merged persons -> image masks -> RLE
+# Testing: person maps -> image masks -> RLE
 # --------------------------------------------------------------------------
-
-
-def instance_scores(persons: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Sum of the keypoint scores / K, missing keypoints counting 0.
-
-    Args:
-        persons: (P, K) candidate indices, -1 where missing.
-        scores: (M,) candidate scores.
-
-    Returns:
-        (P,) scores.
-    """
-    return np.where(persons >= 0, np.append(scores, 0)[persons], 0).mean(1)
-
-
-def person_maps(persons: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean attention of each person's keypoints over its maximum (sec. 2.5).
-
-    Args:
-        persons: (P, K) candidate indices, -1 where missing; at least one
-            keypoint each.
-        rows: (M, L) attention row of each candidate.
-
-    Returns:
-        (P, L) maps with maximum 1.
-    """
-    found = persons >= 0
-    counts = found.sum(axis=1)
-    if not counts.all():
-        raise ValueError(f'person {int(counts.argmin())} has no keypoint: '
-                         'leave empty persons out')
-    if not len(persons):
-        return np.zeros((0, rows.shape[1]), rows.dtype)
-    members = persons[found]
-    belong = csr_array((np.ones(len(members), rows.dtype), members,
-                        np.append(0, counts.cumsum())),
-                       (len(persons), len(rows)))
-    maps = belong @ rows
-    maps /= counts[:, None].astype(rows.dtype)
-    maps /= maps.max(axis=1, keepdims=True)
-    return maps
-
-
-def merge_persons(persons: np.ndarray, scores: np.ndarray, rows: np.ndarray,
-                  mask_threshold: float, overlap_threshold: float
-                  ) -> Tuple[np.ndarray, np.ndarray]:
-    """Merge the skeletons whose token masks overlap (sec. 2.5).
-
-    Greedy by descending instance score. A skeleton is merged into the kept
-    one that it overlaps most, if the intersection over the *larger* of the
-    two areas exceeds the threshold; per type the candidate of higher score
-    stays. The pass sees every skeleton as it was before; the maps returned
-    are those of the merged persons.
-
-    Args:
-        persons: (P, K) candidate indices, -1 where missing.
-        scores: (M,) candidate scores.
-        rows: (M, L) attention row of each candidate.
-        mask_threshold: sigma; the token mask is map > sigma.
-        overlap_threshold: Intersection over maximum above which to merge.
-
-    Returns:
-        (P', K) candidate indices and (P', L) maps, in the order kept.
-    """
-    persons = persons[
-        np.argsort(-instance_scores(persons, scores), kind='stable')]
-    maps = person_maps(persons, rows)
-    into = _merge_targets(maps > mask_threshold, overlap_threshold)
-    kept = np.flatnonzero(into == np.arange(len(persons)))
-    merged = _best_of_each_type(persons, into, scores)[kept]
-    maps = maps[kept]
-    grown = (merged != persons[kept]).any(axis=1)
-    maps[grown] = person_maps(merged[grown], rows)
-    return merged, maps
-
-
-def _merge_targets(masks: np.ndarray, threshold: float,
-                   block: int = 64) -> np.ndarray:
-    """(P,) index of the kept mask to which each goes; the kept ones' own.
-
-    Shared tokens are counted by a product with a sparse matrix, in which a
-    mask's few tokens stand, block by block with the masks kept so far. Small
-    whole numbers and blocks stay in the cache.
-
-    Args:
-        masks: (P, L) bool, the first to be kept first.
-        threshold: Intersection over maximum above which to merge.
-        block: Masks at a time.
-    """
-    size, areas = masks.shape[1], masks.sum(axis=1)
-    ones = np.ones(areas.sum(), np.min_scalar_type(size))
-    tokens = csr_array((ones, np.flatnonzero(masks).astype(np.int32) % size,
-                        np.append(0, areas.cumsum(dtype=np.int32))),
-                       masks.shape)
-    into = np.arange(len(masks))
-    for start in range(0, len(masks), block):
-        these = np.arange(start, min(start + block, len(masks)))
-        kept = np.flatnonzero(into[:start] == np.arange(start))
-        before = np.append(kept, these)
-        shared = tokens[before] @ tokens[these].toarray(order='F').T
-        shared[len(kept):] = np.triu(shared[len(kept):], 1)
-        _merge_block(these, before, shared, areas, threshold, into)
-    return into
-
-
-def _merge_block(these: np.ndarray, before: np.ndarray, shared: np.ndarray,
-                 areas: np.ndarray, threshold: float,
-                 into: np.ndarray) -> None:
-    """Write to ``into`` where each of ``these`` masks goes.
-
-    Args:
-        these: (B,) indices of masks.
-        before: (Q,) indices of those with which they may be merged.
-        shared: (Q, B) tokens they have in common.
-        areas: (P,) tokens of each mask.
-        threshold: As in :func:`_merge_targets`.
-        into: (P,), as :func:`_merge_targets` returns it.
-    """
-    # The larger area is at least this mask's: most pairs are out at once
-    enough = (.999 * threshold * areas[these]).astype(shared.dtype)
-    rows, columns = np.divmod(np.flatnonzero(shared > enough), len(these))
-    rank = np.argsort(columns, kind='stable')
-    rows, columns = rows[rank], columns[rank]
-    masks, others = these[columns], before[rows]
-    overlaps = shared[rows, columns] / np.maximum(areas[masks], areas[others])
-    above = overlaps > threshold
-    most = dict.fromkeys(these.tolist(), 0)
-    for mask, other, overlap in zip(masks[above].tolist(),
-                                    others[above].tolist(),
-                                    overlaps[above].tolist()):
-        if into[other] == other and overlap > most[mask]:
-            into[mask], most[mask] = other, overlap
-
-
-def _best_of_each_type(persons: np.ndarray, into: np.ndarray,
-                       scores: np.ndarray) -> np.ndarray:
-    """Per type the candidate of highest score among the persons merged.
-
-    Args:
-        persons: (P, K) candidate indices, -1 where missing.
-        into: (P,) index of the person with which each is merged.
-        scores: (M,) candidate scores.
-
-    Returns:
-        (P, K); the first person wins ties. Who is merged into another is
-        left empty.
-    """
-    person, kind = np.nonzero(persons >= 0)
-    candidates = persons[person, kind]
-    # The last one written stays
-    rising = np.argsort(-scores[candidates], kind='stable')[::-1]
-    merged = np.full_like(persons, -1)
-    merged[into[person[rising]], kind[rising]] = candidates[rising]
-    return merged
 
 
 def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],

@@ -24,7 +24,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mmpose_ssa.codec import AttentionGrouping
 from mmpose_ssa.encoder import TokenAttention
 from mmpose_ssa.losses import AttentionMaskLoss
-from mmpose_ssa.person_masks import merge_persons
+from mmpose_ssa.merging import merge_persons
 from mmpose_ssa.refinement import refine_keypoints
 
 STRIDE = 16

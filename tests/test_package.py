@@ -17,7 +17,8 @@ PURE = ('drawn_skeleton', 'drawn_hull', 'drawn_figure', 'drawn_annotation',
         'drawn_background', 'drawn_scene', 'drawn_people', 'person_masks',
         'grouping', 'refinement', 'frames', 'visualizer', 'keypoint_results',
         'oks_evaluation', 'keypoint_errors', 'error_diagnosis',
-        'result_format', 'person_places', 'comparison_table', 'heatmaps')
+        'result_format', 'person_places', 'comparison_table', 'heatmaps',
+        'merging')
 FAMILY = {'mmpose', 'mmdet', 'mmcv', 'mmcv-lite', 'mmengine', 'openmim'}
 
 # --- without MMPose ---------------------------------------------------------

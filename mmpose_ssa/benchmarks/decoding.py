@@ -20,7 +20,8 @@ from mmpose.registry import MODELS, TRANSFORMS
 from ..codec import COCO_ORDER, AttentionGrouping
 from ..drawn_scene import draw_scene
 from ..frames import content_box, input_from_image
-from ..person_masks import encode_rle, image_masks, merge_persons
+from ..merging import merge_persons
+from ..person_masks import encode_rle, image_masks
 from .crowd import Crowd, make_crowd
 from .report import Table
 from .stopwatch import Times, alternate, ratio
