@@ -20,8 +20,8 @@ ROOMS = ('compat', 'deformable', 'reproducibility', 'transforms', 'datasets',
          'candidates', 'codec', 'encoder', 'losses', 'head', 'refiner',
          'folding', 'estimator', 'ceiling', 'metrics', 'optim', 'inferencer',
          'complexity', 'published_weights', 'keypoint_figures',
-         'refined_results', 'training_budget', 'machine', 'benchmarks',
-         'comparison_run', 'comparisons')
+         'refined_results', 'training_budget', 'machine', 'stopwatch',
+         'benchmarks', 'comparison_run', 'comparisons')
 
 
 class _InstallationHint:

@@ -19,9 +19,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpose.registry import MODELS
 
-from .benchmarks.stopwatch import now
 from .complexity import count
 from .machine import machine
+from .stopwatch import now
 
 WARM_UP, TIMED = 5, 100  # images of which the speed is measured
 

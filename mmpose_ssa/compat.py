@@ -5,7 +5,7 @@ Two obstacles of a fresh machine, both removed on import of the package:
 1. MMPose 1.3.2 imports ``mmcv.ops``, which imports the compiled ``mmcv._ext``.
    Where that is absent (``mmcv-lite``), a stand-in takes its place. Its
    operators raise when they are called, except deformable convolution, which
-   torchvision computes, so that DEKR trains and tests. A real ``mmcv._ext``
+   `deformable` computes, so that DEKR trains and tests. A real ``mmcv._ext``
    is left untouched.
 2. PyTorch >= 2.6 unpickles only what is allow-listed, and MMEngine 0.10.7
    lists nothing: it cannot read its own training checkpoints. What they hold
@@ -78,8 +78,8 @@ class OperatorStandIn(types.ModuleType):
 
 # The signatures below are those that mmcv 2.1.0 calls. Its operators return
 # nothing and fill the tensors that they are given; the scratch buffers
-# `columns` and `ones` stay unused here. torchvision reads the number of groups
-# off the shapes, and orders offsets as mmcv does: (y, x) per kernel cell.
+# `columns` and `ones` stay unused here. The number of groups is read off the
+# shapes, and offsets are ordered as mmcv does: (y, x) per kernel cell.
 
 
 def deform_conv_forward(input: Tensor, weight: Tensor, offset: Tensor,
@@ -160,7 +160,7 @@ def _add_gradients(convolve, inputs, grad_output: Tensor, grads) -> None:
 
 
 def _dcn_v1(geometry: dict) -> dict:
-    """mmcv's names of DeformConv2d's geometry -> torchvision's, (y, x)."""
+    """mmcv's names of DeformConv2d's geometry -> `deformable`'s, (y, x)."""
     return {
         name: (geometry[short + 'H'], geometry[short + 'W'])
         for name, short in (('stride', 'd'), ('padding', 'pad'),

@@ -2,7 +2,8 @@
 
 On a GPU it is torchvision's. On a CPU its backward takes most of the time in
 which DEKR trains; there the samples are taken by PyTorch's ``grid_sample``,
-which is vectorised: the same values and gradients up to float32 rounding.
+which is vectorised: the same values and gradients up to float32 rounding, in
+float32 also where the model runs in bfloat16.
 """
 from typing import Optional, Tuple
 
@@ -38,12 +39,25 @@ def deform_conv2d(input: Tensor,
     Returns:
         (B, C', H', W').
     """
+    given = input, offset, weight, bias, mask
     if input.device.type != 'cpu':
         return torchvision.ops.deform_conv2d(
-            input, offset, weight, bias, stride, padding, dilation, mask)
+            *given[:4], stride, padding, dilation, mask)
+    # bfloat16 could not tell neighbouring pixels beyond the 128th apart
+    exact = torch.promote_types(input.dtype, torch.float32)
+    with torch.autocast('cpu', enabled=False):
+        return _by_grid_sample(
+            *(t if t is None else t.to(exact) for t in given),
+            (stride, padding, dilation)).to(input.dtype)
+
+
+def _by_grid_sample(input: Tensor, offset: Tensor, weight: Tensor,
+                    bias: Optional[Tensor], mask: Optional[Tensor],
+                    geometry: Tuple[Pair, Pair, Pair]) -> Tensor:
+    """The same on a CPU, all tensors of one type."""
     size, cells = offset.shape[2:], weight.shape[2] * weight.shape[3]
     where = offset.unflatten(1, (-1, cells, 2)) + _undeformed(
-        weight.shape[2:], size, stride, padding, dilation).to(offset)
+        weight.shape[2:], size, *geometry).to(offset)
     samples = _sample(input, where)  # (B, C, cells, H', W')
     if mask is not None:
         groups = mask.shape[1] // cells

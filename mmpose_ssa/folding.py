@@ -5,13 +5,20 @@ which a convolution's own weights can do. That saves the passes through memory
 that a norm is: about a fourteenth of the forward on CPUs.
 """
 from contextlib import contextmanager
+from threading import Lock
 from typing import Iterator, List, NamedTuple
 
 import torch.nn as nn
+from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import wrappers
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
 NOTHING = nn.Identity()
+# What others derive from them may compute something else.
+PLAIN = nn.Conv2d, wrappers.Conv2d
+TRANSPOSED = nn.ConvTranspose2d, wrappers.ConvTranspose2d
 
 
 class Pair(NamedTuple):
@@ -33,8 +40,8 @@ class Pair(NamedTuple):
                    *self.norm._parameters.values(),
                    *self.norm._buffers.values())
         return (self.conv.training, self.norm.training,
-                *((t.data_ptr(), t._version) for t in tensors
-                  if t is not None))
+                *((t.data_ptr(), 0 if t.is_inference() else t._version)
+                  for t in tensors if t is not None))
 
 
 class FoldedNorms:
@@ -49,6 +56,8 @@ class FoldedNorms:
     """
 
     def __init__(self) -> None:
+        self._lock, self._users = Lock(), 0
+        self._lent: List[Pair] = []
         self.discard()
 
     def __reduce__(self) -> tuple:
@@ -64,22 +73,35 @@ class FoldedNorms:
     def lent_to(self, model: nn.Module) -> Iterator[None]:
         """Within this context the model runs without the norms.
 
-        Hooks of these norms are then not called.
+        Several threads may be in it at a time: the first puts the norms away
+        and the last puts them back.
 
         Args:
             model: In evaluation mode; always the same.
         """
+        with self._lock:
+            if not self._users:
+                self._lend(model)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._take_back()
+
+    def _lend(self, model: nn.Module) -> None:
         if not self._pairs or self._states != [
                 pair.state() for pair in self._pairs]:
             self._renew(model)
-        pairs = self._pairs
-        try:
-            for pair, conv in zip(pairs, self._folded):
-                pair.put(conv, NOTHING)
-            yield
-        finally:
-            for pair in pairs:
-                pair.put(pair.conv, pair.norm)
+        self._lent = self._pairs
+        for pair, conv in zip(self._lent, self._folded):
+            pair.put(conv, NOTHING)
+
+    def _take_back(self) -> None:
+        for pair in self._lent:
+            pair.put(pair.conv, pair.norm)
 
     def _renew(self, model: nn.Module) -> None:
         self._pairs = list(pairs_of(model))
@@ -95,9 +117,14 @@ def pairs_of(model: nn.Module) -> Iterator[Pair]:
     deformable convolution does not belong to the plain one farther up.
 
     Args:
-        model: Any; norms that still gather statistics are left alone.
+        model: Any. Norms that still gather statistics, layers with hooks or
+            with weights that are computed anew, and mmcv's modules in which
+            the norm comes first are left alone.
     """
     for parent in model.modules():
+        if isinstance(parent, ConvModule) and (
+                parent.order.index('norm') < parent.order.index('conv')):
+            continue
         children = list(parent.named_children())
         for (conv_name, conv), (norm_name, norm) in zip(
                 children, children[1:]):
@@ -106,12 +133,19 @@ def pairs_of(model: nn.Module) -> Iterator[Pair]:
 
 
 def _fit(conv: nn.Module, norm: nn.Module) -> bool:
-    plain = isinstance(conv, nn.Conv2d)
-    transposed = isinstance(conv, nn.ConvTranspose2d) and conv.groups == 1
+    plain = type(conv) in PLAIN
+    transposed = type(conv) in TRANSPOSED and conv.groups == 1
     return ((plain or transposed) and isinstance(norm, _BatchNorm)
             and norm.running_mean is not None
             and norm.num_features == conv.out_channels
-            and not (conv.training or norm.training))
+            and not (conv.training or norm.training)
+            and not any(map(_is_altered, (conv, norm))))
+
+
+def _is_altered(layer: nn.Module) -> bool:
+    """Whether hooks or parametrizations take part in what it computes."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks
+                or is_parametrized(layer))
 
 
 def _fold(conv: nn.Module, norm: nn.Module) -> nn.Module:

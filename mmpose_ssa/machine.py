@@ -7,14 +7,14 @@ import torch
 
 
 def machine() -> str:
-    """Versions and the processor, in words."""
+    """Versions, the processor and the GPU if there is one, in words."""
     versions = (f'Python {platform.python_version()}, '
                 f'PyTorch {torch.__version__}, MMPose {mmpose.__version__}')
-    if torch.cuda.is_available():
-        return f'{versions}, {torch.cuda.get_device_name()}'
     threads = torch.get_num_threads()
+    gpu = (f' and {torch.cuda.get_device_name()}'
+           if torch.cuda.is_available() else '')
     return (f'{versions}, {threads} thread{"s" * (threads > 1)} of '
-            f'{processor()}')
+            f'{processor()}{gpu}')
 
 
 def processor() -> str:

@@ -79,7 +79,7 @@ def merge_persons(persons: np.ndarray, scores: np.ndarray, rows: np.ndarray,
     maps = person_maps(persons, rows)
     into = _merge_targets(maps > mask_threshold, overlap_threshold)
     kept = np.flatnonzero(into == np.arange(len(persons)))
-    merged = _best_of_each_type(persons, into, scores)[kept]
+    merged = _combined(persons, into, scores)[kept]
     maps = maps[kept]
     grown = (merged != persons[kept]).any(axis=1)
     maps[grown] = person_maps(merged[grown], rows)
@@ -111,40 +111,42 @@ def _merge_targets(masks: np.ndarray, threshold: float,
         before = np.append(kept, these)
         shared = tokens[before] @ tokens[these].toarray(order='F').T
         shared[len(kept):] = np.triu(shared[len(kept):], 1)
-        _merge_block(these, before, shared, areas, threshold, into)
+        pairs = _overlapping(shared, areas[these], areas[before], threshold)
+        most = dict.fromkeys(these.tolist(), 0)
+        for column, row, overlap in zip(*(part.tolist() for part in pairs)):
+            mask, other = these[column], before[row]
+            if into[other] == other and overlap > most[mask]:
+                into[mask], most[mask] = other, overlap
     return into
 
 
-def _merge_block(these: np.ndarray, before: np.ndarray, shared: np.ndarray,
-                 areas: np.ndarray, threshold: float,
-                 into: np.ndarray) -> None:
-    """Write to ``into`` where each of ``these`` masks goes.
+def _overlapping(shared: np.ndarray, areas: np.ndarray, others: np.ndarray,
+                 threshold: float) -> Tuple[np.ndarray, ...]:
+    """The pairs of masks whose overlap exceeds the threshold.
 
     Args:
-        these: (B,) indices of masks.
-        before: (Q,) indices of those with which they may be merged.
-        shared: (Q, B) tokens they have in common.
-        areas: (P,) tokens of each mask.
-        threshold: As in :func:`_merge_targets`.
-        into: (P,), as :func:`_merge_targets` returns it.
+        shared: (Q, B) tokens that masks have in common.
+        areas: (B,) tokens of the columns' masks.
+        others: (Q,) of the rows' masks.
+        threshold: On shared tokens over the larger area.
+
+    Returns:
+        Columns, rows, and overlaps of the pairs, by column, then by row.
     """
-    # The larger area is at least this mask's: most pairs are out at once
-    enough = (.999 * threshold * areas[these]).astype(shared.dtype)
-    rows, columns = np.divmod(np.flatnonzero(shared > enough), len(these))
+    # The larger area is at least the column's, which most pairs fail by far.
+    # Rounded down, it lets through all that the exact test below may pass.
+    least = (threshold * areas).astype(shared.dtype)
+    rows, columns = np.divmod(
+        np.flatnonzero(shared >= np.maximum(least, 1)), shared.shape[1])
     rank = np.argsort(columns, kind='stable')
     rows, columns = rows[rank], columns[rank]
-    masks, others = these[columns], before[rows]
-    overlaps = shared[rows, columns] / np.maximum(areas[masks], areas[others])
+    overlaps = shared[rows, columns] / np.maximum(areas[columns],
+                                                  others[rows])
     above = overlaps > threshold
-    most = dict.fromkeys(these.tolist(), 0)
-    for mask, other, overlap in zip(masks[above].tolist(),
-                                    others[above].tolist(),
-                                    overlaps[above].tolist()):
-        if into[other] == other and overlap > most[mask]:
-            into[mask], most[mask] = other, overlap
+    return columns[above], rows[above], overlaps[above]
 
 
-def _best_of_each_type(persons: np.ndarray, into: np.ndarray,
+def _combined(persons: np.ndarray, into: np.ndarray,
                        scores: np.ndarray) -> np.ndarray:
     """Per type the candidate of highest score among the persons merged.
 

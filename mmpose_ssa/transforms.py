@@ -119,8 +119,8 @@ class SSARandomFlip(RandomFlip):
         image = results['img']
         results = super().transform(results)
         if results['flip']:
-            results['img'] = cv2.flip(
-                image, self.CODES[results['flip_direction']])
+            mirrored = cv2.flip(image, self.CODES[results['flip_direction']])
+            results['img'] = mirrored.reshape(image.shape)  # of one channel
         return results
 
 

@@ -62,7 +62,9 @@ def test_a_quick_run_has_all_rows():
     forward, stages, grouping = decoding.measure(quick=True)
     assert torch.get_num_threads() == threads
     assert [row[0] for row in forward.rows] == ['320²']
-    assert [row[0] for row in stages.rows] == ['320², 1', '320², 3']
+    assert list(forward.columns) == ['Input', 'backbone', 'encoder', 'head',
+                                     'forward', '1', '3 + 2']
+    assert [row[0] for row in stages.rows] == ['320², 1', '320², 3 + 2']
     assert [row[:4] for row in grouping.rows] == [['3', 51, 0, 3],
                                                   ['3', 51, 51, 54]]
     for table in (forward, stages, grouping):

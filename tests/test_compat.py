@@ -164,6 +164,20 @@ def test_gradients_of_modulated_conv_are_the_numeric_ones(geometry, with_bias):
         (*inputs, bias) if with_bias else tuple(inputs))
 
 
+def test_autocast_does_not_blur_where_the_samples_are():
+    """bfloat16 holds no fractions above 128; maps are wider."""
+    torch.manual_seed(0)
+    image, weight = torch.randn(1, 2, 6, 200), torch.randn(3, 2, 3, 3)
+    offset = torch.rand(1, 18, 6, 200).bfloat16()
+    exact = deform_conv2d(image.bfloat16().float(), offset.float(),
+                          weight.bfloat16().float(), 1, 1)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = deform_conv2d(image.bfloat16(), offset, weight.bfloat16(),
+                              1, 1)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=2**-8, atol=1e-3)
+
+
 def test_the_layers_of_mmcv_learn_with_it():
     """A batch larger than `im2col_step`, float32, modules instead of ops."""
     torch.manual_seed(0)

@@ -1,12 +1,16 @@
 """Predictions without batch norms: the same values, and nothing else moves."""
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import ConvWS2d
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmpose.registry import MODELS
@@ -82,10 +86,17 @@ def test_folded_outputs_are_the_plain_ones(path, dtype, share):
     assert_as_plain(model, torch.randn(2, 3, 64, 64, dtype=dtype), share)
 
 
-def test_no_norm_of_ssa_runs_and_all_are_back_afterwards():
-    model, calls = build(), []
-    for norm in norms(model):
-        norm.register_forward_hook(lambda *_: calls.append(1))
+@pytest.fixture
+def calls(monkeypatch):
+    """An entry for each norm that runs."""
+    made, run = [], F.batch_norm
+    monkeypatch.setattr(F, 'batch_norm', lambda *args, **kwargs: (
+        made.append(1), run(*args, **kwargs))[1])
+    return made
+
+
+def test_no_norm_of_ssa_runs_and_all_are_back_afterwards(calls):
+    model = build()
     before = dict(model.named_modules())
     folded_outputs(model, torch.randn(1, 3, 64, 64))
     assert not calls
@@ -106,27 +117,59 @@ def image_batch():
 
 @pytest.mark.parametrize('step', ['test_step', 'val_step'])
 @torch.no_grad()
-def test_the_steps_of_the_loops_fold(step):
+def test_the_steps_of_the_loops_fold(step, calls):
     model, plain = build(), build(fold_norms=False)
+    nn.init.normal_(model.head.final_layer.weight)
     plain.load_state_dict(model.state_dict())
-    calls = {True: 0, False: 0}
-
-    def count(folds):
-        calls[folds] += 1
-
-    for each, folds in ((model, True), (plain, False)):
-        nn.init.normal_(each.head.final_layer.weight,
-                        generator=torch.Generator().manual_seed(0))
-        for norm in norms(each):
-            norm.register_forward_hook(
-                lambda *_, folds=folds: count(folds))
-    found, expected = (getattr(each, step)(image_batch())[0].pred_instances
-                       for each in (model, plain))
-    assert calls == {True: 0, False: 11}
+    found = getattr(model, step)(image_batch())[0].pred_instances
+    assert not calls
+    expected = getattr(plain, step)(image_batch())[0].pred_instances
+    assert len(calls) == 11
     assert expected.keypoint_scores.any()
     assert_allclose(found.keypoints, expected.keypoints, atol=1e-3)
     assert_allclose(found.keypoint_scores, expected.keypoint_scores,
                     rtol=1e-4, atol=1e-4)
+
+
+def test_what_computes_something_else_is_left_alone():
+    """Plain layers, and one by one what folding would get wrong."""
+
+    def pairs(conv, norm=None):
+        return len(list(pairs_of(
+            nn.Sequential(conv, norm or nn.BatchNorm2d(4)).eval())))
+
+    assert pairs(nn.Conv2d(3, 4, 3)) == 1
+    assert pairs(nn.ConvTranspose2d(3, 4, 4)) == 1
+    assert pairs(ConvWS2d(3, 4, 3)) == 0  # standardises its weights
+    assert pairs(nn.utils.spectral_norm(nn.Conv2d(3, 4, 3))) == 0
+    assert pairs(nn.utils.parametrizations.weight_norm(
+        nn.Conv2d(3, 4, 3))) == 0
+    watched = nn.BatchNorm2d(4)
+    watched.register_forward_hook(lambda *_: None)
+    assert pairs(nn.Conv2d(3, 4, 3), watched) == 0
+
+    def module(*order):
+        return list(pairs_of(ConvModule(
+            4, 4, 3, norm_cfg=dict(type='BN'), order=order).eval()))
+
+    assert len(module('conv', 'norm', 'act')) == 1
+    assert not module('norm', 'act', 'conv')
+
+
+def test_threads_get_what_one_gets():
+    model, image = build(), torch.randn(1, 3, 64, 64)
+    expected = folded_outputs(model, image)
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda _: folded_outputs(model, image), range(80))
+        for found in made:
+            assert all(map(torch.equal, found, expected))
+    assert len(norms(model)) == 11
+
+
+def test_a_model_made_in_inference_mode_folds():
+    with torch.inference_mode():
+        model = build()
+        assert_as_plain(model, torch.randn(1, 3, 64, 64), 1e-4)
 
 
 @pytest.mark.parametrize('mode', ['gradients', 'training', 'switched off'])

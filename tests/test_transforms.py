@@ -185,6 +185,12 @@ def test_the_flip_is_mmposes_but_for_the_order_in_memory(rng):
     assert seen == {*directions, None}
 
 
+def test_an_image_of_one_channel_keeps_it():
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    flipped = SSARandomFlip(prob=1.)(dict(img=image, img_shape=(2, 3)))
+    assert np.array_equal(flipped['img'], image[:, ::-1])
+
+
 def test_who_supervises_and_what_is_valid():
     boxes = dict(labelled=(0, 0, 40, 40), small=(48, 0, 68, 20),
                  unlabelled=(0, 64, 64, 128), crowd=(64, 64, 128, 128))

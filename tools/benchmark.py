@@ -37,8 +37,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', metavar='FOLDER',
                         help="images in COCO's layout for `pipeline`, which "
                         'draws some by default')
-    parser.add_argument('--out', default='docs/performance.md', type=Path,
-                        help='default: %(default)s')
+    parser.add_argument('--out', type=Path,
+                        help='document to write to (default: '
+                        'docs/performance.md, with --quick none)')
     args = parser.parse_args()
     unknown = set(args.sections) - set(SECTIONS)
     if unknown:
@@ -46,6 +47,8 @@ def parse_args() -> argparse.Namespace:
                      f'{", ".join(SECTIONS)}')
     if args.threads is not None and args.threads < 1:
         parser.error(f'--threads must be 1 or more, got {args.threads}')
+    if args.out is None and not args.quick:
+        args.out = Path('docs/performance.md')
     return args
 
 
@@ -64,10 +67,10 @@ def main() -> None:
         text = '\n'.join([
             f'`{command}`: {machine()}.\n', *map(markdown, tables)])
         print(text)
-        old = args.out.read_text() if args.out.is_file() else ''
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(replaced(old, section, text))
-    print(f'see {args.out}')
+        if args.out:
+            old = args.out.read_text() if args.out.is_file() else ''
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(replaced(old, section, text))
 
 
 if __name__ == '__main__':

@@ -6,13 +6,15 @@ with such outputs, the forward's of random weights.
 """
 import tempfile
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 import torch
+import torch.nn as nn
 from mmengine.config import Config
 from mmpose.codecs import AssociativeEmbedding
 from mmpose.registry import MODELS, TRANSFORMS
@@ -22,9 +24,9 @@ from ..drawn_scene import draw_scene
 from ..frames import content_box, input_from_image
 from ..merging import merge_persons
 from ..person_masks import encode_rle, image_masks
+from ..stopwatch import Times, alternate, ratio
 from .crowd import Crowd, make_crowd
 from .report import Table
-from .stopwatch import Times, alternate, ratio
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 IMAGE = (640, 480)  # pixels of the original image
@@ -41,88 +43,122 @@ def measure(quick: bool) -> List[Table]:
     config = Config.fromfile(
         CONFIGS / f'{"demo/ssa_demo" if quick else "ssa/ssa_r101_640"}.py')
     sides = (320, ) if quick else (640, 800, 1024)
-    crowds = (1, 3) if quick else (1, 5, 15, 30, 60)
+    # persons, and false candidates of each type beside them
+    crowds = ((1, 0), (3, 2)) if quick else (
+        (1, 0), (5, 0), (5, 30), (15, 0), (30, 0), (60, 0))
     repeats = 2 if quick else 7
-    forwards = {side: forward_times(config, side, repeats) for side in sides}
+    config.model.backbone.init_cfg = None
+    model = MODELS.build(config.model).eval()
     return [
-        forward_table(forwards),
-        stages_table(config, forwards, crowds, repeats),
+        forward_table(model, config, sides, crowds, repeats),
+        stages_table(config, sides, crowds, repeats),
         grouping_table((3, ) if quick else (30, 60), 2 if quick else 15)]
 
 
-def forward_times(config: Config, side: int, repeats: int) -> Times:
-    """Seconds of backbone, encoder, head and all of them for one image."""
-    model = MODELS.build(config.model).eval()
+def forward_table(model: nn.Module, config: Config, sides: Sequence[int],
+                  crowds: Sequence[Tuple[int, int]], repeats: int) -> Table:
+    """The parts of the forward, and the share of all that follows it.
+
+    Args:
+        model: Its weights do not matter.
+        config: Of the model.
+        sides: Of the squared inputs.
+        crowds: Numbers of persons and of false candidates of each type.
+        repeats: Rounds.
+    """
+    rows = []
+    for side in sides:
+        after = {name_of(*crowd): scene(config, side, crowd)[-1]['after']
+                 for crowd in crowds}
+        with torch.no_grad(), model.norms_folded():
+            times = alternate({**forwards(model, side), **after}, repeats,
+                              label=f'forward at {side}')
+        parts = {name: times[name] for name in times if name not in after}
+        rows.append([f'{side}²', *milliseconds(parts), *(
+            100 * ratio(times, name, 'forward') for name in after)])
+    return Table(
+        'The forward, and what follows it',
+        'Milliseconds for one image, random weights, norms folded; then all '
+        'that follows, from peaks to RLE, for so many persons (+ false '
+        'candidates of each type), in % of the forward.',
+        ['Input', *parts, *after], rows)
+
+
+def forwards(model: nn.Module, side: int) -> Functions:
+    """Backbone, encoder, head and all of them for one image."""
     image = torch.rand(1, 3, side, side).contiguous(
         memory_format=model.memory_format)
-    with torch.no_grad():
-        feats = model.backbone(image)
-        encoded = model.neck(feats)
-        return alternate({
-            'backbone': partial(model.backbone, image),
-            'encoder': partial(model.neck, feats),
-            'head': partial(model.head.forward, encoded),
-            'forward': lambda: model.head.forward(model.extract_feat(image)),
-        }, repeats, label=f'forward at {side}')
+    feats = model.backbone(image)
+    encoded = model.neck(feats)
+    return {
+        'backbone': partial(model.backbone, image),
+        'encoder': partial(model.neck, feats),
+        'head': partial(model.head.forward, encoded),
+        'forward': lambda: model.head.forward(model.extract_feat(image))}
 
 
-def forward_table(forwards: Dict[int, Times]) -> Table:
-    """The parts of the forward, by input size."""
-    names = list(next(iter(forwards.values())))
-    return Table(
-        'The forward', 'Milliseconds for one image, random weights.',
-        ['Input', *names],
-        [[f'{side}²', *milliseconds(times)]
-         for side, times in forwards.items()])
-
-
-def milliseconds(times: Times) -> List[float]:
-    """Medians."""
-    return [1000 * median(seconds) for seconds in times.values()]
+def name_of(number: int, false: int) -> str:
+    """A crowd in words."""
+    return f'{number} + {false}' if false else str(number)
 
 
 # --- stages -----------------------------------------------------------------
 
 
-def stages_table(config: Config, forwards: Dict[int, Times],
-                 crowds: Sequence[int], repeats: int) -> Table:
+def stages_table(config: Config, sides: Sequence[int],
+                 crowds: Sequence[Tuple[int, int]], repeats: int) -> Table:
     """All stages beside the forward.
 
     Args:
         config: Of the model.
-        forwards: What :func:`forward_times` says, by input side.
-        crowds: Numbers of persons.
+        sides: Of the squared inputs.
+        crowds: Numbers of persons and of false candidates of each type.
         repeats: Rounds.
     """
     rows = []
-    for side, forward in forwards.items():
-        for number in crowds:
-            times = stage_times(config, side, number, repeats)
-            share = median(times['after']) / median(forward['forward'])
-            rows.append([f'{side}², {number}', *milliseconds(times),
-                         100 * share])
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'drawn.jpg'
+        cv2.imwrite(str(file), draw_scene(0, max(IMAGE)).image[:IMAGE[1]])
+        for side, crowd in product(sides, crowds):
+            before, after = scene(config, side, crowd, file)
+            times = alternate({**before, **after}, repeats,
+                              label=f'{name_of(*crowd)} persons at {side}')
+            rows.append([f'{side}², {name_of(*crowd)}', *milliseconds(times)])
     return Table(
         'Everything but the forward',
         f'Milliseconds for one image of {IMAGE[0]} x {IMAGE[1]} pixels that '
-        'fits into the input, by input and persons. "after" is all from '
+        'fits into the input, by input and persons (+ false candidates of '
+        'each type, weak ones in the background). "after" is all from '
         '"peaks" on in one call, at most '
-        f'{codec_of(config, 64).max_persons} persons as the codec has it; '
-        'the last column is its share of the forward, in %.',
-        ['Input, persons', *times, '% of forward'], rows)
+        f'{codec_of(config, 64).max_persons} persons as the codec has it.',
+        ['Input, persons', *times], rows)
 
 
-def stage_times(config: Config, side: int, number: int,
-                repeats: int) -> Times:
-    """Seconds of each stage for one image of so many persons."""
+def scene(config: Config, side: int, crowd: Tuple[int, int],
+          file: Optional[Path] = None) -> Tuple[Functions, Functions]:
+    """The stages before the forward of an image, and those after it.
+
+    Args:
+        config: Of the model.
+        side: Of the squared input.
+        crowd: Persons, and false candidates of each type.
+        file: The image; without it there are no stages before.
+    """
     codec = codec_of(config, side)
-    crowd = make_crowd(codec, number, share=IMAGE[1] / IMAGE[0])
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / 'drawn.jpg'
-        scene = draw_scene(0, max(IMAGE)).image[:IMAGE[1]]
-        cv2.imwrite(str(file), scene)
-        before, metainfo = reading(config, file, side)
-        return alternate({**before, **decoding(codec, crowd, metainfo)},
-                         repeats, label=f'{number} persons at {side}')
+    seen = make_crowd(codec, *crowd, share=IMAGE[1] / IMAGE[0])
+    resize = TRANSFORMS.build(
+        dict(type='SSAResize', input_size=(side, side), resize_mode='fit',
+             size_factor=codec.token_stride))
+    blank = np.zeros((*IMAGE[::-1], 3), np.uint8)
+    metainfo = resize(dict(img=blank, img_shape=IMAGE[::-1],
+                           ori_shape=IMAGE[::-1]))
+    before = {} if file is None else reading(file, resize)
+    return before, decoding(codec, seen, metainfo)
+
+
+def milliseconds(times: Times) -> List[float]:
+    """Medians."""
+    return [1000 * median(seconds) for seconds in times.values()]
 
 
 def codec_of(config: Config, side: int) -> AttentionGrouping:
@@ -134,17 +170,14 @@ def codec_of(config: Config, side: int) -> AttentionGrouping:
     return AttentionGrouping(**options)
 
 
-def reading(config: Config, file: Path, side: int) -> Tuple[Functions, dict]:
-    """The stages before the forward, and what they say of the image."""
+def reading(file: Path, resize: Callable[[dict], dict]) -> Functions:
+    """The stages before the forward."""
     load = TRANSFORMS.build(dict(type='LoadCheckedImage'))
-    resize = TRANSFORMS.build(
-        dict(type='SSAResize', input_size=(side, side), resize_mode='fit',
-             size_factor=config.codec.token_stride))
     loaded = load(dict(img_path=str(file)))
     return {
         'load': lambda: load(dict(img_path=str(file))),
         'resize': lambda: resize(dict(loaded)),
-    }, resize(dict(loaded))
+    }
 
 
 def decoding(codec: AttentionGrouping, crowd: Crowd,
@@ -201,7 +234,7 @@ def grouping_table(crowds: Sequence[int], repeats: int) -> Table:
         'grouping with merging.',
         ['Persons', 'true candidates', 'false', 'skeletons', 'part-first',
          'part-first + merging', 'body-first + merging', 'MMPose AE',
-         'AE / part-first'],
+         'AE / part-first + merging'],
         rows)
 
 

@@ -5,7 +5,7 @@ multiply-adds (MAC) per second, of the forward as of the matrix product.
 """
 import copy
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..complexity import count
+from ..stopwatch import Times, alternate, ratio, seconds
 from .report import Table
-from .stopwatch import Times, alternate, now, ratio
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # the first is asked for its options, the second is what others are compared to
@@ -80,10 +80,10 @@ def models_table(names: Tuple[str, ...], sides: Tuple[int, ...],
 
 def _row(name: str, macs: int, times: Times, base: str, best: str,
          best_macs: int) -> list:
-    seconds = median(times[name])
+    spent = median(times[name])
     rate = macs / best_macs / ratio(times, name, best)
-    return [Path(name).name, seconds, ratio(times, name, base), macs / 1e9,
-            macs / 1e9 / seconds, rate]
+    return [Path(name).name, spent, ratio(times, name, base), macs / 1e9,
+            macs / 1e9 / spent, rate]
 
 
 def _product(side: int) -> Callable[[], Tensor]:
@@ -106,7 +106,7 @@ def options_table(name: str, repeats: int, compiled: bool) -> Table:
     functions = options(model, image)
     if compiled and shutil.which('g++'):
         functions['norms folded, torch.compile'] = _compiled(model, image)
-    first = {option: _seconds(function)
+    first = {option: seconds(function)
              for option, function in functions.items()}
     times = alternate(functions, repeats, label='options')
     expected = outputs(next(iter(functions.values())))
@@ -142,16 +142,26 @@ def options(model: nn.Module, image: Tensor) -> Dict[str, Callable]:
     contiguous = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     contiguous.memory_format = torch.contiguous_format
     bfloat16 = partial(torch.autocast, 'cpu', torch.bfloat16)
+    contexts = {
+        'channels last': (),
+        'channels last, inference_mode': (torch.inference_mode, ),
+        'channels last, dense attention': (_dense_attention, ),
+        'norms folded': (model.norms_folded, ),
+        'bfloat16': (bfloat16, ),
+        'norms folded, bfloat16': (model.norms_folded, bfloat16)}
     return {
         'float32, contiguous': partial(forward, contiguous, image),
-        'channels last': partial(forward, model, image),
-        'channels last, inference_mode':
-            partial(forward, model, image, torch.inference_mode),
-        'norms folded': partial(forward, model, image, model.norms_folded),
-        'bfloat16': partial(forward, model, image, bfloat16),
-        'norms folded, bfloat16':
-            partial(forward, model, image, model.norms_folded, bfloat16),
-    }
+        **{name: partial(forward, model, image, *given)
+           for name, given in contexts.items()}}
+
+
+def _dense_attention() -> ContextManager:
+    """Attention with its L x L matrix, where PyTorch (2.3) can be told so."""
+    try:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+    except ImportError:
+        return nullcontext()
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def _compiled(model: nn.Module, image: Tensor) -> Callable[[], tuple]:
@@ -188,12 +198,6 @@ def deviations(found: Outputs, expected: Outputs) -> List[float]:
     """Largest differences, as parts of the largest expected value."""
     return [((f - e).abs().max() / e.abs().max()).item()
             for f, e in zip(found, expected)]
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    begin = now()
-    function()
-    return now() - begin
 
 
 def build(name: str) -> Tuple[nn.Module, Tuple[int, int]]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Callable, List, NamedTuple, Tuple
 
 import torch
-import torch.nn as nn
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
@@ -26,8 +25,9 @@ from tqdm import tqdm
 from ..encoder import SSATransformer, TokenAttention
 from ..head import SSAHead
 from ..losses import AttentionMaskLoss
+from ..stopwatch import seconds
+from .dense import dense_from, keep_matrices, kept_matrix
 from .report import Table
-from .stopwatch import now
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MIB = 2**20
@@ -80,19 +80,19 @@ def steps_table(inputs: Tuple[Input, ...]) -> Table:
     """A training step of neck and head, beside the dense encoder's."""
     rows = []
     for size in tqdm(inputs, desc='steps', leave=False):
-        ours, seconds = peak_memory(training_step(*network(size), size))
-        dropped = dense = dense_seconds = None
+        ours, spent = peak_memory(training_step(*network(size), size))
+        dropped = dense = dense_spent = None
         if size.tokens <= MOST_TOKENS_DROPPED:
             dropped, _ = peak_memory(
                 training_step(*network(size, attn_drop=.1), size))
         if size.tokens <= MOST_TOKENS_DENSE:
             neck, head = network(size)
             keep_matrices(neck)
-            dense, dense_seconds = peak_memory(
+            dense, dense_spent = peak_memory(
                 training_step(neck, head, size))
         rows.append([
             f'{size.tokens}', f'{size.side}², r = {size.stride}', ours,
-            dropped, dense, dense and dense / ours, seconds, dense_seconds])
+            dropped, dense, dense and dense / ours, spent, dense_spent])
     return Table(
         'Memory of a training step',
         'Forward, both losses and backward of neck (d = 192, 6 layers) and '
@@ -132,9 +132,9 @@ def whole_table(networks: Tuple[Tuple[str, Input], ...]) -> Table:
     """A training step of whole networks."""
     rows = []
     for name, size in tqdm(networks, desc='whole networks', leave=False):
-        peak, seconds = peak_memory(whole_step(name, size))
+        peak, spent = peak_memory(whole_step(name, size))
         rows.append([f'`{name}`', f'{size.side}²', f'{size.tokens}', peak,
-                     seconds])
+                     spent])
     return Table(
         'Memory of whole networks',
         'Forward, both losses and backward of one image of 4 persons, '
@@ -159,22 +159,16 @@ def peak_memory(function: Callable[[], object]) -> Tuple[float, float]:
     if DEVICE == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        seconds = _seconds(function)
-        return (torch.cuda.max_memory_allocated() - before) / MIB, seconds
+        spent = seconds(function)
+        return (torch.cuda.max_memory_allocated() - before) / MIB, spent
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / 'trace.json'
         with profile(activities=[ProfilerActivity.CPU],
                      profile_memory=True) as profiler:
-            seconds = _seconds(function)
+            spent = seconds(function)
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())['traceEvents']
-    return _highest(events) / MIB, seconds
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    begin = now()
-    function()
-    return now() - begin
+    return _highest(events) / MIB, spent
 
 
 def _highest(events: List[dict]) -> int:
@@ -289,65 +283,3 @@ def whole_step(name: str, size: Input) -> Callable[[], None]:
         model.parse_losses(model.loss(image, samples))[0].backward()
 
     return step
-
-
-# --- the dense matrix --------------------------------------------------------
-
-
-class DenseAttention:
-    """The L x L matrices of B images, held: what the paper supervises.
-
-    Args:
-        matrices: (B, L, L), averaged over the heads.
-        grid: (h, w).
-    """
-
-    def __init__(self, matrices: Tensor, grid: Tuple[int, int]) -> None:
-        self.matrices, self.grid = matrices, tuple(grid)
-
-    def rows(self, image: int, tokens: Tensor) -> Tensor:
-        return self.matrices[image, tokens]
-
-    def zero(self) -> Tensor:
-        return self.matrices.new_zeros(())
-
-
-def dense_from(q: Tensor, k: Tensor, grid: Tuple[int, int]) -> DenseAttention:
-    """One head's matrix from (B, 1, L, d) queries and keys."""
-    q, k = q[:, 0], k[:, 0]
-    scores = q * q.shape[-1]**-0.5 @ k.transpose(1, 2)
-    return DenseAttention(scores.softmax(dim=-1), grid)
-
-
-class WeightedAttention(nn.MultiheadAttention):
-    """PyTorch's attention in the place of SSA's, with its weights.
-
-    Its parameters have the same names. Queries and keys stay inside; what is
-    returned for them is not to be used.
-    """
-
-    def forward(self, x: Tensor, pos: Tensor) -> Tuple[Tensor, ...]:
-        source = x + pos
-        attended, weights = super().forward(
-            source, source, x, average_attn_weights=False)
-        self.weights = weights[:, 0] if self.kept else None
-        return attended, x[:, None], x[:, None]
-
-
-def keep_matrices(neck: SSATransformer) -> None:
-    """Let every layer build its L x L matrix, the supervised one keep it."""
-    for index, layer in enumerate(neck.layers):
-        ours = layer.self_attn
-        layer.self_attn = WeightedAttention(
-            ours.out_proj.in_features, 1, batch_first=True)
-        layer.self_attn.load_state_dict(ours.state_dict())
-        layer.self_attn.to(DEVICE).kept = index == neck.supervised_layer
-
-
-def kept_matrix(neck: SSATransformer, attention):
-    """What the neck handed on or, if it keeps matrices, the matrix."""
-    layer = neck.layers[neck.supervised_layer].self_attn
-    if not isinstance(layer, WeightedAttention):
-        return attention
-    matrices, layer.weights = layer.weights, None
-    return DenseAttention(matrices, attention.grid)

@@ -22,9 +22,9 @@ from mmengine.registry import init_default_scope
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import DATASETS
 
-from mmpose_ssa.benchmarks.report import Table
-from mmpose_ssa.benchmarks.stopwatch import Times, alternate, now
-from mmpose_ssa.drawn_people import write_dataset
+from ..drawn_people import write_dataset
+from ..stopwatch import Times, alternate, now
+from .report import Table
 
 CONFIG = Path(__file__).parents[2] / 'configs/ssa/ssa_r101_640.py'
 INPUT, HEATMAP = (640, 640), (160, 160)

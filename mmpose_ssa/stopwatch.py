@@ -33,11 +33,17 @@ def alternate(functions: Dict[str, Callable[[], object]],
     rounds = tqdm(range(warm_up + repeats), desc=label, leave=False)
     for index in rounds:
         for name, function in functions.items():
-            begin = now()
-            function()
+            spent = seconds(function)
             if index >= warm_up:
-                times[name].append(now() - begin)
+                times[name].append(spent)
     return times
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Those of one call."""
+    begin = now()
+    function()
+    return now() - begin
 
 
 def now() -> float:
