@@ -4,7 +4,7 @@ _base_ = ['ssa_demo.py']
 model = dict(
     refiner=dict(
         config='{{ fileDirname }}/transpose_demo.py',
-        checkpoint='work_dirs/transpose_demo/epoch_1.pth'),
+        checkpoint='work_dirs/transpose_demo_2/epoch_1.pth'),
     test_cfg=dict(fill_missing=True))
 test_dataloader = dict(
     dataset=dict(pipeline=[
