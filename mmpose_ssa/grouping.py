@@ -8,11 +8,12 @@ of candidate indices.
 
 Decided where the paper is silent: the order of the types in the part-first
 view, ties (the earlier candidate wins), and that a candidate never attracts
-itself. Pure: arrays in, arrays out, numpy and scipy only.
+itself. Pure: arrays in, arrays out; numpy, SciPy and OpenCV only.
 """
 from collections import deque
 from typing import List, Sequence, Tuple
 
+import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -53,7 +54,7 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
     sizes = np.zeros(len(types), np.int64)
     num_persons = 0
     ranked = descending(scores)
-    for kind in order:
+    for kind, first in zip(order, _first_asked_later(types, order)):
         candidates = ranked[types[ranked] == kind]
         target = np.full(len(candidates), MISSING)
         if num_persons and len(candidates):
@@ -67,10 +68,23 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
         num_persons = new.stop
         persons[target, kind] = candidates
         sizes[target] += 1
-        sums[new] = attended[candidates[starts]]
-        sums[new] *= scores[candidates[starts], None]
-        sums[target[~starts]] += _pulls(candidates[~starts], scores, attended)
+        sums[new, first:] = attended[candidates[starts], first:]
+        sums[new, first:] *= scores[candidates[starts], None]
+        sums[target[~starts], first:] += _pulls(
+            candidates[~starts], scores, attended[:, first:])
     return persons[:num_persons]
+
+
+def _first_asked_later(types: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """(K,) the first candidate of the types after each in the order.
+
+    The Attraction of those before it is not asked for any more. As candidates
+    come by types, that saves half of the work.
+    """
+    first = np.full(len(order), len(types))
+    np.minimum.at(first, types, np.arange(len(types)))
+    lowest = np.minimum.accumulate(first[list(order)][::-1])[::-1]
+    return np.append(lowest[1:], len(types))
 
 
 def _pulls(members: np.ndarray, scores: np.ndarray,
@@ -80,10 +94,10 @@ def _pulls(members: np.ndarray, scores: np.ndarray,
     Args:
         members: (n,) candidate indices.
         scores: (M,).
-        attended: (M, M), the affinity transposed.
+        attended: (M, C), the affinity transposed, or some columns of it.
 
     Returns:
-        (n, M) float64.
+        (n, C) float64.
     """
     pulls = attended[members].astype(np.float64)
     pulls *= scores[members, None]
@@ -261,13 +275,22 @@ def _checked(types, scores, affinity, num_types):
     """
     types = np.asarray(types, dtype=np.int64)
     scores = np.asarray(scores, dtype=np.float64)
-    attended = np.ascontiguousarray(np.transpose(affinity))
+    affinity = np.asarray(affinity)
     m = len(types)
-    if scores.shape != (m, ) or attended.shape != (m, m):
+    if scores.shape != (m, ) or affinity.shape != (m, m):
         raise ValueError(
             f'{m} types need scores of shape ({m},) and an affinity of shape '
-            f'({m}, {m}); got {scores.shape} and {attended.shape[::-1]}')
+            f'({m}, {m}); got {scores.shape} and {affinity.shape}')
     if m and not (0 <= types.min() and types.max() < num_types):
         raise ValueError(f'types must lie in [0, {num_types}); got '
                          f'{types.min()}..{types.max()}')
-    return types, scores, attended
+    return types, scores, _transposed(affinity)
+
+
+def _transposed(matrix: np.ndarray) -> np.ndarray:
+    """(M, M), transposed in memory too; float64, or float32 as it was."""
+    if matrix.dtype != np.float32:
+        matrix = matrix.astype(np.float64)
+    if not matrix.size or matrix.flags.f_contiguous:
+        return np.ascontiguousarray(matrix.T)
+    return cv2.transpose(matrix)  # by blocks, several times faster

@@ -295,6 +295,18 @@ def test_the_earlier_of_equals_wins(group):
 
 
 @both
+def test_layout_and_type_of_the_affinity_do_not_matter(group, rng):
+    types, scores = np.repeat(np.arange(4), 6), rng.random(24)
+    affinity = rng.integers(0, 65, (24, 24)) / 64  # exact in float16
+    expected = group(types, scores, affinity, 4)
+    for given in (np.asfortranarray(affinity), affinity.astype(np.float32),
+                  affinity.astype(np.float16), affinity.tolist(),
+                  np.repeat(affinity, 2, axis=1)[:, ::2]):
+        assert_array_equal(group(types, scores, given, 4), expected)
+    assert not np.array_equal(group(types, scores, affinity.T, 4), expected)
+
+
+@both
 @pytest.mark.parametrize('k', [1, 3, 17])
 def test_no_candidates_no_persons(group, k):
     assert group([], [], np.zeros((0, 0)), k).shape == (0, k)
