@@ -29,7 +29,7 @@ class FastEstimator(BottomupPoseEstimator):
             the same values, several times faster backward on CPUs.
         fold_norms: Predict with the batch norms folded into the convolutions
             before them: the same values within rounding (1e-4 of the largest
-            in float32), a fourteenth less time on CPUs. The model itself, its
+            in float32), a twentieth less time on CPUs. The model itself, its
             weights and its training stay as they are; the folded copy needs
             as much memory as the weights. Only where no gradients are
             recorded, as in MMEngine's loops and MMPose's inferencers.
