@@ -55,10 +55,10 @@ def _by_grid_sample(input: Tensor, offset: Tensor, weight: Tensor,
                     bias: Optional[Tensor], mask: Optional[Tensor],
                     geometry: Tuple[Pair, Pair, Pair]) -> Tensor:
     """The same on a CPU, all tensors of one type."""
-    size, cells = offset.shape[2:], weight.shape[2] * weight.shape[3]
-    where = offset.unflatten(1, (-1, cells, 2)) + _undeformed(
-        weight.shape[2:], size, *geometry).to(offset)
-    samples = _sample(input, where)  # (B, C, cells, H', W')
+    cells = weight.shape[2] * weight.shape[3]
+    undeformed = _undeformed(weight.shape[2:], offset.shape[2:], *geometry)
+    samples = _sample(input, undeformed.to(offset),
+                      offset.unflatten(1, (-1, cells, 2)))
     if mask is not None:
         groups = mask.shape[1] // cells
         samples = (samples.unflatten(1, (groups, -1))
@@ -66,7 +66,7 @@ def _by_grid_sample(input: Tensor, offset: Tensor, weight: Tensor,
     groups = input.shape[1] // weight.shape[1]
     columns = samples.unflatten(1, (groups, -1)).flatten(4).flatten(2, 3)
     kernels = weight.flatten(1).unflatten(0, (groups, -1))
-    output = (kernels @ columns).flatten(1, 2).unflatten(2, size)
+    output = (kernels @ columns).flatten(1, 2).unflatten(2, offset.shape[2:])
     return output if bias is None else output + bias[:, None, None]
 
 
@@ -83,23 +83,27 @@ def _undeformed(kernel: Pair, size: Pair, stride: Pair, padding: Pair,
     return torch.stack([y, x], dim=2).flatten(0, 1)
 
 
-def _sample(input: Tensor, where: Tensor) -> Tensor:
+def _sample(input: Tensor, undeformed: Tensor, offset: Tensor) -> Tensor:
     """Bilinear values, 0 outside.
 
     Args:
         input: (B, C, H, W).
-        where: (B, G, cells, 2, H', W'), y and x in pixel indices; each of the
+        undeformed: (cells, 2, H', W'), y and x in pixel indices.
+        offset: (B, G, cells, 2, H', W'), what is added to them; each of the
             groups is of C / G channels.
 
     Returns:
         (B, C, cells, H', W').
     """
-    groups, size = where.shape[1], where.new_tensor(input.shape[2:])
-    # grid_sample's coordinates: x before y, edges of the image at -1 and 1
-    grid = (2 * where + 1) / size[:, None, None] - 1
-    grid = grid.flip(3).permute(0, 1, 2, 4, 5, 3).flatten(0, 1).flatten(1, 2)
+    groups, cells = offset.shape[1:3]
+    # grid_sample's coordinates: edges of the image at -1 and 1
+    half = offset.new_tensor(input.shape[2:])[:, None, None] / 2
+    grid = torch.addcmul((undeformed + 0.5) / half - 1, offset, 1 / half)
+    # and x before y, as y and x are in the transposed image
+    image = input.transpose(2, 3).contiguous()
     samples = F.grid_sample(
-        input.unflatten(1, (groups, -1)).flatten(0, 1), grid,
+        image.unflatten(1, (groups, -1)).flatten(0, 1),
+        grid.movedim(3, 5).flatten(0, 1).flatten(1, 2),
         align_corners=False)
-    samples = samples.unflatten(2, (where.shape[2], -1))
+    samples = samples.unflatten(2, (cells, -1))
     return samples.unflatten(0, (-1, groups)).flatten(1, 2)

@@ -328,6 +328,28 @@ def outputs(codec, keypoints):
                  for name in ('heatmaps', 'displacements'))
 
 
+def test_dekr_head_equals_that_of_mmpose(load):
+    """Whose deformable convolutions are mmcv's; values and gradients."""
+    cfg = load('dekr_demo').model.head
+    torch.manual_seed(0)
+    ours, theirs = (MODELS.build(dict(cfg, type=name))
+                    for name in ('ContiguousDEKRHead', 'DEKRHead'))
+    for parameter in ours.parameters():  # offsets that are not almost 0
+        torch.nn.init.normal_(parameter, std=.1)
+    theirs.load_state_dict(ours.state_dict())
+    features = torch.randn(2, 240, 12, 16)
+    results = []
+    for head in (ours, theirs):
+        given = features.clone().requires_grad_()
+        outputs = head((given, ))
+        sum(output.square().sum() for output in outputs).backward()
+        results.append([*(output.detach() for output in outputs), given.grad,
+                        *(weight.grad for weight in head.parameters())])
+    for found, expected in zip(*results):
+        torch.testing.assert_close(found, expected, rtol=1e-3,
+                                   atol=1e-5 * float(expected.abs().max()))
+
+
 def test_dekr_in_channels_last_memory(load):
     """The same values, in the memory layout that MMPose's views need."""
     head = MODELS.build(tiny(load('dekr_demo')).model.head).eval()

@@ -1,17 +1,45 @@
-"""MMPose's head of DEKR, for channels-last memory too."""
+"""MMPose's head of DEKR, for channels-last memory and CPUs too."""
 from typing import Tuple
 
+from mmcv.ops import DeformConv2d
 from mmpose.models.heads import DEKRHead
 from mmpose.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..deformable import deform_conv2d
+
+
+class CPUDeformConv2d(DeformConv2d):
+    """mmcv's layer, which on a CPU takes one pass forward and one backward.
+
+    mmcv's function asks its operators for the gradients of the input and of
+    the weight apart, and each has to sample the input again.
+    """
+
+    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+        """As the base class; see :func:`deform_conv2d` for the shapes."""
+        if x.device.type != 'cpu':
+            return super().forward(x, offset)
+        return deform_conv2d(x, offset, self.weight, None, self.stride,
+                             self.padding, self.dilation)
 
 
 @MODELS.register_module()
 class ContiguousDEKRHead(DEKRHead):
     """DEKR's head whose outputs MMPose can flip and decode.
 
-    It takes views of them, which channels-last memory does not allow.
+    It takes views of them, which channels-last memory does not allow. On a
+    CPU its deformable convolutions train twice as fast.
     """
+
+    def _make_displacement_conv_layers(self, *args, **kwargs) -> nn.Module:
+        """As the base class, with the layers above."""
+        layers = super()._make_displacement_conv_layers(*args, **kwargs)
+        for module in layers.modules():
+            if isinstance(module, DeformConv2d):
+                # keeps the weights as they were drawn, and their names
+                module.__class__ = CPUDeformConv2d
+        return layers
 
     def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[Tensor, Tensor]:
         """Heatmaps and displacements, see the base class.
