@@ -31,7 +31,8 @@ import convert_higherhrnet  # noqa: E402
 
 NUMBERS = np.load(ROOT / 'tests/data/higherhrnet_outputs.npz')
 IMAGE = patches(8, 12, side=8)  # 64 x 96
-PREFIXES = dict(official=('', ''), mmpose=('backbone.', 'keypoint_head.'))
+PREFIXES = dict(zip(('official', 'half', 'mmpose'),
+                    convert_higherhrnet.PREFIXES))
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
@@ -108,7 +109,7 @@ def convert(monkeypatch, *arguments):
 # --- the official model -----------------------------------------------------
 
 
-@pytest.mark.parametrize('naming', PREFIXES)
+@pytest.mark.parametrize('naming', ['official', 'mmpose'])
 @torch.no_grad()
 def test_outputs_are_the_official_ones(published, tmp_path, monkeypatch,
                                        capsys, naming):
@@ -127,6 +128,24 @@ def test_outputs_are_the_official_ones(published, tmp_path, monkeypatch,
     assert_allclose(both, NUMBERS['coarse'], atol=1e-5)
     assert_allclose(fine[0, :, ::3, ::3], NUMBERS['fine'], atol=1e-5)
     assert NUMBERS['coarse'].std() > .09 and NUMBERS['fine'].std() > .09
+
+
+def test_half_precision(tmp_path, monkeypatch):
+    """Convolutions in float16 between others' layers, on several GPUs."""
+    published = {
+        f'module.{name}': weight.half() if weight.dim() == 4 else weight
+        for name, weight in published_weights('half').items()}
+    assert 'module.1.conv1.weight' in published
+    torch.save(published, tmp_path / 'published.pth')
+    config().dump(tmp_path / 'config.py')
+    convert(monkeypatch, tmp_path / 'published.pth', tmp_path / 'out.pth',
+            '--config', tmp_path / 'config.py')
+    model = init_model(config(), str(tmp_path / 'out.pth'), 'cpu')
+    for name, weight in model.state_dict().items():
+        expected = published[
+            'module.' + convert_higherhrnet._published(name, '1.', '1.')]
+        assert torch.equal(weight, expected.to(weight.dtype)), name
+        assert weight.dtype in (torch.float32, torch.int64)
 
 
 @torch.no_grad()

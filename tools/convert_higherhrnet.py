@@ -4,7 +4,8 @@
         weights/higherhrnet_w32.pth
 
 The weights are those of github.com/HRNet/HigherHRNet-Human-Pose-Estimation or
-of MMPose 0.x, whose names differ. Their width and number of keypoints tell a
+of MMPose 0.x, whose names differ; those trained in half precision have yet
+other names, and become float32. Their width and number of keypoints tell a
 config in ``configs/comparisons/``. They do not tell the input size that they
 were trained at: for w32 at 640x640 or w48 at 512x512, and for other data, give
 a config with ``--config``. Nor do they tell MMPose's UDP variant (``*_udp``),
@@ -31,6 +32,9 @@ NAMES = {(32, 17): 'higherhrnet_w32_512',
          (48, 17): 'higherhrnet_w48_640',
          (32, 14): 'higherhrnet_w32_512_crowdpose',
          (48, 14): 'higherhrnet_w48_640_crowdpose'}
+# of the backbone's names and the head's: the official ones; those in half
+# precision, where a layer before the model makes float16 of its input; MMPose
+PREFIXES = (('', ''), ('1.', '1.'), ('backbone.', 'keypoint_head.'))
 
 
 def naming(weights: Dict[str, Tensor]) -> Callable[[str], str]:
@@ -39,7 +43,7 @@ def naming(weights: Dict[str, Tensor]) -> Callable[[str], str]:
     Raises:
         ValueError: If the names are of neither publisher.
     """
-    for backbone, head in (('', ''), ('backbone.', 'keypoint_head.')):
+    for backbone, head in PREFIXES:
         if {f'{backbone}conv1.weight',
                 f'{head}final_layers.0.weight'} <= set(weights):
             return lambda name: _published(name, backbone, head)
