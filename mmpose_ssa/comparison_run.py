@@ -2,11 +2,14 @@
 
 All goes through MMEngine's runner as with ``mim train`` and ``mim test``, and
 everything is written to the folder of the run: what stands there is not made
-again, and an interrupted training goes on where its last epoch ended.
+again, and an interrupted training goes on where its last epoch ended. Speed
+alone is measured each time, of all runs in turn: a machine is not equally fast
+from hour to hour.
 """
 import copy
 import gc
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Dict, Iterator, List, NamedTuple, Optional
@@ -21,7 +24,7 @@ from mmpose.registry import MODELS
 
 from .complexity import count
 from .machine import machine
-from .stopwatch import now
+from .stopwatch import seconds
 
 WARM_UP, TIMED = 5, 100  # images of which the speed is measured
 
@@ -51,16 +54,17 @@ class Run(NamedTuple):
 
 
 def run_all(runs: List[Run]) -> List[dict]:
-    """Make what results are missing.
+    """Make what results are missing, and measure the speed of all runs.
 
     Args:
         runs: In the order in which they are made.
 
     Returns:
-        The result of each, as :func:`comparison_table.markdown` takes them
-        and as ``result.json`` in its folder has it.
+        The result of each, as :func:`comparison_table.markdown` takes them;
+        all but the speed is in ``result.json`` in its folder.
 
     Raises:
+        FileNotFoundError: If the weights of a result are not there any more.
         ValueError: If a config does not make a model; before one is trained.
     """
     costs: Dict[str, dict] = {}
@@ -73,7 +77,11 @@ def run_all(runs: List[Run]) -> List[dict]:
             continue
         train(run)
         dump(dict(test(run), **costs[run.name]), str(run.result), indent=2)
-    return [load(str(run.result)) for run in runs]
+    return [
+        dict(load(str(run.result)), seconds_per_image=spent,
+             machine=machine())
+        for run, spent in zip(runs, seconds_per_image(runs))
+    ]
 
 
 def cost(run: Run) -> dict:
@@ -104,9 +112,8 @@ def train(run: Run) -> None:
 
 
 def test(run: Run) -> dict:
-    """Test a run's weights: figures, speed, and how they came about."""
-    weights = run.checkpoint or find_latest_checkpoint(str(run.folder))
-    runner = make_runner(run, 'test', load_from=weights, resume=False)
+    """Test a run's weights: figures, and how they came about."""
+    runner = make_tester(run)
     figures = {name: float(value) for name, value in runner.test().items()}
     return dict(
         name=run.name,
@@ -115,11 +122,23 @@ def test(run: Run) -> dict:
         checkpoint=run.checkpoint,
         figures=figures,
         test_images=len(runner.test_dataloader.dataset),
-        seconds_per_image=seconds_per_image(runner),
-        machine=machine(),
         starts_from=[run.cfg.load_from] if run.cfg.get('load_from') else
         list(pretrained(run.cfg.model)),
         flip_test=bool(run.cfg.model.get('test_cfg', {}).get('flip_test')))
+
+
+def make_tester(run: Run) -> Runner:
+    """The runner that tests a run's weights; they are not loaded yet.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    weights = run.checkpoint or find_latest_checkpoint(str(run.folder))
+    if weights is None:
+        raise FileNotFoundError(
+            f'{run.folder} has a result but its weights are not there any '
+            'more: remove the folder to train again, or bring them back')
+    return make_runner(run, 'test', load_from=weights, resume=False)
 
 
 def make_runner(run: Run, what: str, **options) -> Runner:
@@ -134,22 +153,31 @@ def make_runner(run: Run, what: str, **options) -> Runner:
     return Runner.from_cfg(cfg)
 
 
-def seconds_per_image(runner: Runner) -> float:
-    """The median time of a test step with one image.
+def seconds_per_image(runs: List[Run]) -> List[float]:
+    """The median time that a test step with one image takes each run.
 
-    Of images evenly spaced through the test data, after a few to warm up.
-    Normalising, the network and the decoder count, loading does not.
+    Of images evenly spaced through the test data, after a few to warm up; of
+    each image all runs in turn. Normalising, the network and the decoder
+    count, loading does not.
     """
-    data, times = runner.test_dataloader.dataset, []
-    chosen = np.linspace(0, len(data) - 1, min(len(data), TIMED)).astype(int)
-    runner.model.eval()
-    for index in [*np.resize(chosen, WARM_UP), *chosen]:
-        batch = runner.test_dataloader.collate_fn([data[index]])
-        begin = now()
-        with torch.no_grad():
-            runner.model.test_step(batch)
-        times.append(now() - begin)
-    return median(times[WARM_UP:])
+    testers = []
+    for run in runs:
+        testers.append(make_tester(run))
+        testers[-1].load_or_resume()
+        testers[-1].model.eval()
+    images = len(testers[0].test_dataloader.dataset)
+    chosen = np.linspace(0, images - 1, min(images, TIMED)).astype(int)
+    times = [[_seconds(tester, index) for tester in testers]
+             for index in [*np.resize(chosen, WARM_UP), *chosen]]
+    return [median(column) for column in zip(*times[WARM_UP:])]
+
+
+def _seconds(tester: Runner, index: int) -> float:
+    """What one test step takes."""
+    data = tester.test_dataloader
+    batch = data.collate_fn([data.dataset[index]])
+    with torch.no_grad():
+        return seconds(partial(tester.model.test_step, batch))
 
 
 def pretrained(model: ConfigDict) -> Iterator[str]:

@@ -38,7 +38,8 @@ def markdown(comparison: Dict[str, object]) -> str:
             - ``figures``, those of the metrics by name;
             - ``params`` and ``macs``, of one image of ``input_size`` (w, h);
             - ``seconds_per_image`` of testing, on ``machine``, text;
-            - ``starts_from``, list of weights; ``flip_test``, bool.
+            - ``starts_from``, list of weights; ``flip_test``, bool;
+              ``own_augmentation``, whether it is not that of the first.
 
     Returns:
         The command, how it was measured, a table with a row for each config,
@@ -110,9 +111,11 @@ def _procedure(comparison: dict, rows: Dict[str, Sequence[dict]]) -> str:
                 f'{comparison["test_data"]}.')
     if len(seeds) > 1:
         said.append('Figures are mean ± standard deviation over the seeds.')
-    said.append('Multiply-adds are of one image at the input size; images/s '
-                'of testing one image after the other, from pixels to '
-                'persons (median).')
+    said.append('Multiply-adds are of one image at the input size, each '
+                'counted once (published figures may count transposed '
+                'convolutions by their outputs); images/s of testing one '
+                'image after the other, from pixels to persons (median), the '
+                'models in turn.')
     machines = dict.fromkeys(
         result['machine'] for results in rows.values() for result in results)
     said.append(f'Measured with {"; ".join(machines)}.')
@@ -130,6 +133,8 @@ def _remarks(rows: Dict[str, Sequence[dict]]) -> List[str]:
         elif first['starts_from']:
             said.append(f'- `{name}`: training started from '
                         f'{", ".join(first["starts_from"])}')
+        if first['own_augmentation']:
+            said.append(f'- `{name}`: trained with an augmentation of its own')
     flipped = [name for name in rows if rows[name][0]['flip_test']]
     if flipped and len(flipped) < len(rows):
         said.append('- with the flip test: '

@@ -124,7 +124,7 @@ def result(name, seed=0, ap=.5, **changes):
                  'coco/AP (M)': -1., 'coco/AP (L)': 1 / 3, 'coco/AR': .0625},
         params=12_345_678, macs=9_876_000_000, input_size=[160, 128],
         seconds_per_image=.08, machine='a machine', starts_from=[],
-        flip_test=False) | changes
+        flip_test=False, own_augmentation=False) | changes
 
 
 def comparison(*results):
@@ -143,9 +143,10 @@ def test_the_table_by_hand():
         'Trained for 100 steps of 16 images of train.json, seed 0, by the '
         'schedules of the configs stretched to them.\n'
         'Tested on the 30 images of val.json.\n'
-        'Multiply-adds are of one image at the input size; images/s of '
-        'testing one image after the other, from pixels to persons '
-        '(median).\n'
+        'Multiply-adds are of one image at the input size, each counted once '
+        '(published figures may count transposed convolutions by their '
+        'outputs); images/s of testing one image after the other, from pixels '
+        'to persons (median), the models in turn.\n'
         'Measured with a machine.\n'
         '\n'
         '| config | AP | AP .5 | AP .75 | AP M | AP L | AR | mask AP | input '
@@ -185,10 +186,12 @@ def test_seeds_are_averaged():
 def test_what_is_peculiar_is_said():
     text = markdown(comparison(
         result('one', starts_from=['a.pth', 'b.pth'], flip_test=True),
-        result('two', None, checkpoint='c.pth', machine='another')))
+        result('two', None, checkpoint='c.pth', machine='another'),
+        result('three', own_augmentation=True)))
     assert text.endswith(
         '\n\n- `one`: training started from a.pth, b.pth\n'
         '- `two`: not trained here, weights of c.pth\n'
+        '- `three`: trained with an augmentation of its own\n'
         '- with the flip test: `one`\n')
     assert 'seed 0, by' in text and 'with a machine; another.' in text
 
@@ -270,8 +273,8 @@ def test_configs_are_compared(monkeypatch, tmp_path, drawn, configs, trained,
                               capsys):
     out, tested = tmp_path / 'out', []
     monkeypatch.setattr(
-        comparison_run, 'seconds_per_image', lambda runner: tested.append(
-            runner.model.state_dict()) or .5)
+        comparison_run, '_seconds', lambda tester, index: tested.append(
+            tester.model.state_dict()) or .5)
     arguments = [*configs, '--steps', 5, '--data-root', drawn, '--work-dir',
                  out]
     command(monkeypatch, *arguments)
@@ -288,6 +291,7 @@ def test_configs_are_compared(monkeypatch, tmp_path, drawn, configs, trained,
     assert written['steps'] == 5 and written['batch_size'] == BATCH
     assert written['test_images'] == VAL
     both, keypoints = written['results']
+    assert not both['own_augmentation'] and not keypoints['own_augmentation']
     assert 'mask/AP' in both['figures']
     assert 'mask/AP' not in keypoints['figures']
     assert 'coco/AP (M)' in keypoints['figures']
@@ -376,33 +380,69 @@ def test_seeds_and_carried_weights(monkeypatch, tmp_path, drawn, configs,
     assert len(list((tmp_path / 'keypoints').iterdir())) == 2
 
 
-def test_the_speed_is_the_median_of_the_steps(monkeypatch):
+class Tester:
+    """Stands in for a runner: image ``index`` takes ``index`` seconds.
+
+    The first five take 99.
+    """
+
+    collate_fn = staticmethod(lambda batch: batch)
+
+    def __init__(self, name, images, asked):
+        self.name, self.dataset, self.asked = name, range(images), asked
+        self.model = self.test_dataloader = self
+        self.ready, self.steps = set(), 0
+
+    def load_or_resume(self):
+        self.ready.add('weights')
+
+    def eval(self):
+        self.ready.add('eval')
+
+    def test_step(self, batch):
+        assert self.ready == {'weights', 'eval'}
+        self.asked.append((self.name, *batch))
+        self.steps += 1
+        return 99. if self.steps <= 5 else batch[0]
+
+
+def test_the_speed_is_the_median_of_steps_in_turn(monkeypatch):
     """Of 300 images 100, from the first to the last, after five others."""
-    clock, asked = [0.], []
+    asked, images = [], 300
+    monkeypatch.setattr(comparison_run, 'seconds', lambda step: step())
+    monkeypatch.setattr(comparison_run, 'make_tester',
+                        lambda run: Tester(run, images, asked))
+    spent = comparison_run.seconds_per_image(['one', 'other'])
+    assert [name for name, _ in asked] == ['one', 'other'] * 105
+    steps = [index for name, index in asked if name == 'one']
+    assert steps == [index for name, index in asked if name == 'other']
+    assert steps[5] == 0 and steps[-1] == 299 and len(set(steps[5:])) == 100
+    assert spent == [pytest.approx(np.median(steps[5:]))] * 2
+    images, asked[:] = 2, []
+    assert comparison_run.seconds_per_image(['one']) == [.5]
+    assert [index for _, index in asked] == [0, 1, 0, 1, 0, 0, 1]
 
-    class Model:
 
-        def eval(self):
-            pass
+def test_lost_weights_are_told(monkeypatch, tmp_path, drawn, configs, trained,
+                               capsys):
+    arguments = [configs[0], '--steps', 1, '--data-root', drawn, '--work-dir',
+                 tmp_path]
+    command(monkeypatch, *arguments)
+    folder = next((tmp_path / 'both').iterdir())
+    (folder / 'last_checkpoint').unlink()
+    with pytest.raises(SystemExit):
+        command(monkeypatch, *arguments)
+    assert f'{folder} has a result but its' in capsys.readouterr().err
 
-        def test_step(self, batch):
-            index, = batch
-            asked.append(index)
-            clock[0] += 99. if len(asked) <= 5 else index
 
-    class Loader:
-        dataset, collate_fn = range(300), list
-
-    class Holder:
-        model, test_dataloader = Model(), Loader()
-
-    monkeypatch.setattr(comparison_run, 'now', lambda: clock[0])
-    seconds = comparison_run.seconds_per_image(Holder())
-    assert asked[5] == 0 and asked[-1] == 299 and len(set(asked[5:])) == 100
-    assert seconds == pytest.approx(np.median(asked[5:]))
-    Loader.dataset, asked[:] = range(2), []
-    assert comparison_run.seconds_per_image(Holder()) == .5
-    assert asked == [0, 1, 0, 1, 0, 0, 1]
+def test_augmentations_are_compared_without_sizes_and_targets():
+    augmentation = runpy.run_path(str(ROOT / 'tools/compare.py'))[
+        'augmentation']
+    ssa, ae, still = (
+        augmentation(Config.fromfile(ROOT / f'configs/{name}.py'))
+        for name in ('demo/ssa_demo', 'comparisons/ae_demo',
+                     'demo/ssa_overfit'))
+    assert ssa == ae != still
 
 
 def test_weights_to_begin_with_are_found():

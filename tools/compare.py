@@ -191,6 +191,14 @@ def data_of(cfg: Config, split: str) -> dict:
                                       'indices', 'filter_cfg') if key in data})
 
 
+def augmentation(cfg: Config) -> List[dict]:
+    """The steps of the training pipeline, without what sizes and targets a
+    model needs."""
+    own = {'input_size', 'heatmap_size', 'size_factor', 'encoder', 'missing'}
+    return [{key: value for key, value in step.items() if key not in own}
+            for step in cfg.train_dataloader.dataset.get('pipeline', ())]
+
+
 def budgeted(file: str, cfg: Config, steps: int) -> Config:
     """The config with its budget; errors name its file."""
     try:
@@ -230,7 +238,11 @@ def compare(args: argparse.Namespace) -> None:
     """Check, run what is missing, write both files, and print the table."""
     check_arguments(args)
     runs = plan(args)
-    results = run_all(runs)
+    usual = [augmentation(run.cfg) for run in runs if run.seed is not None]
+    results = [
+        dict(result, own_augmentation=run.seed is not None
+             and augmentation(run.cfg) != usual[0])
+        for run, result in zip(runs, run_all(runs))]
     comparison = dict(
         command=shlex.join(['python', 'tools/compare.py', *sys.argv[1:]]),
         steps=None, batch_size=None, train_data=None,
