@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.hub import get_config
 from mmengine.logging import MessageHub
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_checkpoint
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 
@@ -348,6 +348,19 @@ def test_dekr_head_equals_that_of_mmpose(load):
     for found, expected in zip(*results):
         torch.testing.assert_close(found, expected, rtol=1e-3,
                                    atol=1e-5 * float(expected.abs().max()))
+
+
+def test_dekr_takes_weights_that_rescore(load, tmp_path):
+    """Strictly: MMPose's published ones have the network for it."""
+    cfg = tiny(load('dekr_demo')).model
+    weights = MODELS.build(dict(cfg, head=dict(cfg.head, rescore_cfg=dict(
+        in_channels=74, norm_indexes=(5, 6))))).state_dict()
+    assert 'head.rescore_net.l1.weight' in weights
+    torch.save(dict(state_dict=weights), tmp_path / 'published.pth')
+    model = MODELS.build(cfg)
+    load_checkpoint(model, str(tmp_path / 'published.pth'), strict=True)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
 
 
 def test_dekr_in_channels_last_memory(load):

@@ -2,6 +2,7 @@
 from typing import Tuple
 
 from mmcv.ops import DeformConv2d
+from mmengine.logging import print_log
 from mmpose.models.heads import DEKRHead
 from mmpose.registry import MODELS
 from torch import Tensor, nn
@@ -29,7 +30,9 @@ class ContiguousDEKRHead(DEKRHead):
     """DEKR's head whose outputs MMPose can flip and decode.
 
     It takes views of them, which channels-last memory does not allow. On a
-    CPU its deformable convolutions train twice as fast.
+    CPU its deformable convolutions train twice as fast. Weights that come with
+    a network that rescores persons fit where there is none
+    (``rescore_cfg=None``).
     """
 
     def _make_displacement_conv_layers(self, *args, **kwargs) -> nn.Module:
@@ -52,3 +55,15 @@ class ContiguousDEKRHead(DEKRHead):
         """
         heatmaps, displacements = super().forward(feats)
         return heatmaps.contiguous(), displacements.contiguous()
+
+    def _load_state_dict_pre_hook(self, state_dict: dict, prefix: str,
+                                  *args) -> None:
+        """As the base class, which names what MMPose 0.x named otherwise."""
+        super()._load_state_dict_pre_hook(state_dict, prefix, *args)
+        unused = [name for name in state_dict
+                  if name.startswith(f'{prefix}rescore_net.')]
+        if self.rescore_net is None and unused:
+            print_log('the weights come with a network that rescores persons, '
+                      'which this config does not use', logger='current')
+            for name in unused:
+                del state_dict[name]
