@@ -180,7 +180,8 @@ def _rounded(sigmas: Sequence[float]) -> List[float]:
 
 
 def _check_topdown(cfg: Config) -> None:
-    """Raise ValueError unless the config is of a top-down estimator."""
+    """Raise ValueError unless the config is of a top-down estimator that
+    says how images are prepared for it."""
     kind = cfg.get('model', {}).get('type')
     found = MODELS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(found, type)
@@ -189,3 +190,8 @@ def _check_topdown(cfg: Config) -> None:
             f'{cfg.filename} is not the config of a top-down model: its '
             f'model is {kind}, and the refiner must be a '
             'TopdownPoseEstimator')
+    if not cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline'):
+        raise ValueError(
+            f'{cfg.filename} has no test_dataloader.dataset.pipeline, by '
+            'which boxes are cut and scaled: give the config with which the '
+            'top-down model is tested')

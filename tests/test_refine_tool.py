@@ -192,7 +192,9 @@ def test_figures_before_and_after(monkeypatch, tmp_path, capsys, data,
     assert table == [
         'AP        0.300  1.000', 'AP .5     1.000  1.000',
         'AP .75    0.000  1.000', 'AP (M)    0.300  1.000',
-        'AP (L)   -1.000 -1.000', 'AR        0.300  1.000']
+        'AP (L)   -1.000 -1.000', 'AR        0.300  1.000',
+        f'of all {len(SIZES)} images of {data / "persons.json"}, of which the '
+        'results have 1']
 
 
 def test_figures_of_perfect_results_and_of_none(data):
@@ -467,6 +469,9 @@ def test_faulty_models_and_files_are_named(monkeypatch, tmp_path, capsys,
     (tmp_path / 'no_masks.json').write_text('[]')
     (tmp_path / 'typo.py').write_text('model = dict(\n')
     (tmp_path / 'name.py').write_text('model = dict(type=TopDown)\n')
+    (tmp_path / 'untested.py').write_text(
+        f'_base_ = [{str(TOPDOWN)!r}]\n'
+        'test_dataloader = val_dataloader = None\n')
     given = json.loads((data / 'predictions.json').read_text())
     (tmp_path / 'masks.json').write_text(json.dumps(given + given[:1]))
     nameless = [{k: v for k, v in r.items() if k != 'file_name'}
@@ -493,6 +498,8 @@ def test_faulty_models_and_files_are_named(monkeypatch, tmp_path, capsys,
              results, (config, ssa), data, []),
             (r'ssa_tiny_64\.py is not the config of a top-down model', results,
              (TINY, ssa), data, []),
+            (r'untested\.py has no test_dataloader\.dataset\.pipeline',
+             results, (tmp_path / 'untested.py', checkpoint), data, []),
             (r'cut\.pth cannot be read as a checkpoint: it is damaged',
              results, (config, tmp_path / 'cut.pth'), data, []),
             (r'text\.pth cannot be read as a checkpoint', results,

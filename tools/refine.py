@@ -81,6 +81,9 @@ def refine(args: argparse.Namespace) -> None:
     dump(refined, args.out)
     print(f'\n{len(refined)} persons in {len(files)} images, see {args.out}')
     print_table(before, evaluate(refined))
+    if before and len(files) < len(annotations['images']):
+        print(f'of all {len(annotations["images"])} images of '
+              f'{args.ann_file}, of which the results have {len(files)}')
 
 
 def evaluation(refiner: Refiner, annotations: Optional[dict]
