@@ -115,6 +115,9 @@ def main() -> None:
         print(f'{name:14}', *(
             f'{values[key]:{width}.3f} {values[key] / best[key]:11.2f}'
             for key, width in (('coco/AP', 11), ('mask/AP', 8))))
+    print('After minutes the attention of the supervised layer is on its way '
+          'to masks: these come,\nwhile keypoints may be grouped worse than '
+          "by the naive weights' mean attention.")
     print(f'Pictures: {args.out}/demo.png (one column each), '
           f'{args.out}/pictures, {args.out}/losses.png')
     print(f'{(time.perf_counter() - begin) / 60:.1f} minutes')
