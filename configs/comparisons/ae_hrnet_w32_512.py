@@ -10,7 +10,11 @@
 #   than a pixel is over; a long one is at most four times 512.
 # - A warm-up, and 1.5e-3 for 24 images on each of 8 GPUs; theirs: 1e-3 for 12.
 _base_ = ['../_base_/ssa.py']
+# a config may not inherit two that share keys
+from mmengine.hub import get_config  # noqa: E402
 
+ae = get_config('mmpose::body_2d_keypoint/associative_embedding/coco/'
+                'ae_hrnet-w32_8xb24-300e_coco-512x512.py')
 tags = dict(
     type='TagGrouping', input_size=(512, 512), heatmap_size=(128, 128))
 codec = dict(tags, _delete_=True)
@@ -19,37 +23,7 @@ model = dict(
     _delete_=True,
     type='FastEstimator',
     data_preprocessor=_base_.model.data_preprocessor,
-    backbone=dict(
-        type='HRNet',
-        extra=dict(
-            stage1=dict(
-                num_modules=1,
-                num_branches=1,
-                block='BOTTLENECK',
-                num_blocks=(4, ),
-                num_channels=(64, )),
-            stage2=dict(
-                num_modules=1,
-                num_branches=2,
-                block='BASIC',
-                num_blocks=(4, 4),
-                num_channels=(32, 64)),
-            stage3=dict(
-                num_modules=4,
-                num_branches=3,
-                block='BASIC',
-                num_blocks=(4, 4, 4),
-                num_channels=(32, 64, 128)),
-            stage4=dict(
-                num_modules=3,
-                num_branches=4,
-                block='BASIC',
-                num_blocks=(4, 4, 4, 4),
-                num_channels=(32, 64, 128, 256))),
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://download.openmmlab.com/mmpose/'
-            'pretrain_models/hrnet_w32-36af842e.pth')),
+    backbone=ae.model.backbone,
     head=dict(
         type='HigherResolutionHead',
         in_channels=32,
@@ -80,15 +54,8 @@ val_evaluator = [_base_.val_evaluator[0]]  # there are no masks
 test_evaluator = val_evaluator
 
 # 24 images on each of 8 GPUs
-train_cfg = dict(max_epochs=300)
-optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
-auto_scale_lr = dict(base_batch_size=192)
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.001,
-        begin=0,
-        end=500,
-        by_epoch=False),
-    dict(_base_.param_scheduler[0], end=300, milestones=[200, 260]),
-]
+train_cfg = ae.train_cfg
+optim_wrapper = ae.optim_wrapper
+auto_scale_lr = ae.auto_scale_lr
+param_scheduler = ae.param_scheduler
+del ae
