@@ -7,7 +7,8 @@ tests.
 - attention: q, k (heads, L, d_head) and tokens (M,) -> rows (M, L), affinity
   (M, M);
 - mask loss: q, k, h, w, gt_tokens and gt_visible (N, K), gt_masks
-  (N, 4h, 4w) -> mask_loss;
+  (N, 4h, 4w) -> mask_loss, of those with something visible and a mask that
+  is not empty;
 - grouping: types, scores (M,), affinity, lam -> part_first, body_first
   (P, K), candidate indices or -1, persons as started;
 - merging: part_first, scores, rows -> merged (P', K), maps (P', h, w);
@@ -16,6 +17,8 @@ tests.
 
 Integers are equal, floats to 1e-5 relative.
 """
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +30,7 @@ from mmpose_ssa.losses import AttentionMaskLoss
 from mmpose_ssa.merging import merge_persons
 from mmpose_ssa.refinement import refine_keypoints
 
+BUNDLED = Path(__file__).parent / 'data/conformance_vectors.npz'
 STRIDE = 16
 COCO_SIGMAS = np.array([
     .026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107,
@@ -68,10 +72,14 @@ def codec_of(case, **options) -> AttentionGrouping:
                              **options)
 
 
-def test_the_file_holds_something(request):
+def test_the_file_holds_cases(request):
     with np.load(request.config.getoption('vectors')) as vectors:
+        assert vectors['count'] > 0
+
+
+def test_the_bundled_file_holds_what_is_compared():
+    with np.load(BUNDLED) as vectors:
         cases = range(int(vectors['count']))
-        assert len(cases)
         assert any(vectors[f'{i}/types'].size for i in cases)
         assert any(vectors[f'{i}/mask_loss'] > 0 for i in cases)
         assert any(vectors[f'{i}/part_first'].shape
@@ -93,13 +101,22 @@ def test_mask_loss(case):
     targets = codec_of(case).encode(
         (centres * STRIDE).astype(np.float32),
         case['gt_visible'].astype(np.float32), case['gt_masks'])
-    able = case['gt_visible'].any(axis=1)
+    able = case['gt_visible'].any(1) & case['gt_masks'].any((1, 2))
     assert_array_equal(targets['keypoint_tokens'], tokens[able])
     loss = AttentionMaskLoss()(attention_of(case), *(
         [torch.from_numpy(targets[name])]
         for name in ('keypoint_tokens', 'keypoint_weights',
                      'instance_masks')))
     close(loss.numpy(), case['mask_loss'])
+
+
+def test_a_person_with_an_empty_mask_does_not_count(case):
+    masks, visible = case['gt_masks'], case['gt_visible']
+    test_mask_loss(dict(
+        case,
+        gt_tokens=np.concatenate([case['gt_tokens'][:1], case['gt_tokens']]),
+        gt_visible=np.concatenate([np.ones_like(visible[:1]), visible]),
+        gt_masks=np.concatenate([np.zeros_like(masks[:1]), masks])))
 
 
 @precisions
