@@ -1,5 +1,7 @@
 """The weights that the repository carries, and the tool that made them."""
+import runpy
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -71,19 +73,38 @@ def test_what_is_no_checkpoint_is_named(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / 'out.pth').exists()
 
 
+def measured(cfg, folder, name):
+    """Figures of a config's test on the validation images of a folder."""
+    cfg.merge_from_dict({
+        'work_dir': str(folder / 'work_dirs' / name),
+        'experiment_name': f'test_{name}',
+        'test_dataloader.dataset.data_root': str(folder)})
+    return Runner.from_cfg(cfg).test()
+
+
+def ceiling(folder):
+    """What perfect outputs reach there, as ``tools/ceiling.py`` measures."""
+    tool = runpy.run_path(str(ROOT / 'tools/ceiling.py'))
+    cfg = tool['ceiling_config'](Namespace(
+        config=str(ROOT / 'configs/demo/ssa_demo.py'), ann_file=None,
+        img_dir=None, work_dir='', ignore_unlabelled=False,
+        cfg_options=None))
+    return measured(cfg, folder, 'ceiling')
+
+
 @pytest.mark.slow
 def test_the_final_weights_are_above_the_naive_ones(tmp_path):
-    write_dataset(tmp_path / 'drawn', train=1, val=100, size=160, seed=0,
+    """And not far below the ceiling of what the decoder can make of them."""
+    write_dataset(tmp_path, train=1, val=100, size=160, seed=0,
                   max_people=3, min_height=0.6)
     figures = {}
     for weights, config in CARRIED.items():
         cfg = Config.fromfile(ROOT / 'configs/demo' / config)
-        cfg.merge_from_dict({
-            'work_dir': str(tmp_path / weights),
-            'experiment_name': f'test_{weights}',
-            'load_from': str(ROOT / 'weights' / weights),
-            'test_dataloader.dataset.data_root': str(tmp_path / 'drawn')})
-        figures[weights] = Runner.from_cfg(cfg).test()
+        cfg.load_from = str(ROOT / 'weights' / weights)
+        figures[weights] = measured(cfg, tmp_path, weights)
     naive, final = (figures[weights] for weights in CARRIED)
-    assert final['coco/AP'] > 2 * naive['coco/AP']
-    assert final['mask/AP'] > 2 * naive['mask/AP']
+    best = ceiling(tmp_path)
+    assert final['coco/AP'] >= .6 * best['coco/AP']
+    assert final['mask/AP'] >= .6 * best['mask/AP']
+    assert final['coco/AP'] > naive['coco/AP'] + .05
+    assert final['mask/AP'] > naive['mask/AP'] + .2
