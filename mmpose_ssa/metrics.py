@@ -45,6 +45,9 @@ class PersonMaskMetric(BaseMetric):
     :class:`CocoMetric`, all images of ``ann_file`` count: one that was not
     predicted counts as one without predictions.
 
+    The annotations are read and checked as soon as their file is known, at
+    the latest when ``dataset_meta`` is set, that is before training.
+
     Args:
         ann_file (str, optional): COCO annotation file with segmentations.
             If None, that of the test dataset. Defaults to None.
@@ -85,6 +88,24 @@ class PersonMaskMetric(BaseMetric):
         if ann_file is not None and not format_only:
             self._coco = self._load_ground_truth(ann_file)
 
+    @property
+    def dataset_meta(self) -> Optional[dict]:
+        """Meta information of the test dataset, or None.
+
+        To set it loads the annotations which that dataset has announced.
+
+        Raises:
+            ValueError: If they lack what the evaluation needs.
+        """
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        self._dataset_meta = dataset_meta
+        ann_file = self._announced_ann_file()
+        if self._coco is None and ann_file and not self.format_only:
+            self._coco = self._load_ground_truth(ann_file)
+
     def process(self, data_batch: Sequence[dict],
                 data_samples: Sequence[dict]) -> None:
         """Keep what one batch predicted.
@@ -123,15 +144,20 @@ class PersonMaskMetric(BaseMetric):
             return {}
         logger.info(f'Evaluating {self.__class__.__name__}...')
         if self._coco is None:
-            self._coco = self._load_ground_truth(self._announced_ann_file())
+            self._coco = self._load_ground_truth(self._known_ann_file())
         return evaluate_masks(self._coco, detections)
 
-    def _announced_ann_file(self) -> str:
-        """Find the file that the test dataset has announced."""
+    def _announced_ann_file(self) -> Optional[str]:
+        """The file that the test dataset has announced, or None."""
         name = (self.dataset_meta or {}).get('dataset_name')
-        found = MessageHub.get_current_instance().get_info(
+        return MessageHub.get_current_instance().get_info(
             f'{name}_ann_file', None)
+
+    def _known_ann_file(self) -> str:
+        """As above, where one must be known."""
+        found = self._announced_ann_file()
         if found is None:
+            name = (self.dataset_meta or {}).get('dataset_name')
             raise ValueError(
                 f'no annotation file is known for the dataset {name!r}: '
                 'give PersonMaskMetric(ann_file=...)')
@@ -149,7 +175,8 @@ class PersonMaskMetric(BaseMetric):
             if not ann.get('segmentation'):
                 raise ValueError(
                     f"annotation {ann['id']} of {ann_file} has no "
-                    "'segmentation': masks cannot be evaluated on it; leave "
+                    "'segmentation': masks cannot be evaluated on it; give "
+                    'polygons or RLEs of all persons, or leave '
                     'PersonMaskMetric out of the evaluator')
             if self.ignore_unlabelled and not _is_labelled(ann):
                 ann['iscrowd'] = 1

@@ -191,8 +191,11 @@ def test_mistakes_are_told_with_their_cure(monkeypatch, capsys, two_persons,
 
 
 @pytest.mark.parametrize('words, change', [
-    (r'annotation 2: segmentation must be a list of polygons .* got None',
+    ("annotation 2 of .*persons.json has no 'segmentation': .*; give polygons",
      lambda content: content['annotations'][1].pop('segmentation')),
+    (r'annotation 2: .*\[1, 2, 3, 4\].* masks of all labelled persons',
+     lambda content: content['annotations'][1].update(
+         segmentation=[[1, 2, 3, 4]])),
     ('annotation 1 has 42 numbers as keypoints, not 3 for each of the 17',
      lambda content: [ann.update(keypoints=[2] * 42)
                       for ann in content['annotations']]),

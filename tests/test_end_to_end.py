@@ -92,6 +92,20 @@ def test_train_test_and_resume(drawn, tmp_path):
     assert figures['mask/AR20'] == last['mask/AR20']
 
 
+def test_bad_validation_data_end_the_training_before_it_begins(
+        drawn, tmp_path):
+    name = 'annotations/person_keypoints_val2017.json'
+    content = json.loads((drawn / name).read_text())
+    del content['annotations'][0]['segmentation']
+    (tmp_path / 'bad.json').write_text(json.dumps(content))
+    cfg = config(drawn, tmp_path / 'bad', **{
+        'val_dataloader.dataset.ann_file': str(tmp_path / 'bad.json')})
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(ValueError, match="bad.json has no 'segmentation'"):
+        runner.train()
+    assert runner.iter == 0
+
+
 def test_the_attention_learns_the_masks(drawn, tmp_path):
     losses, _ = train(
         config(drawn, tmp_path / 'longer', **{

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
+from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub
 from mmpose.registry import METRICS
 from pycocotools.coco import COCO
@@ -244,6 +245,33 @@ def test_annotation_file_of_the_test_dataset(tmp_path):
             assert metric.evaluate(1)['people/AP'] == pytest.approx(1)
     finally:
         hub.runtime_info.pop('masks_of_rectangles_ann_file')
+
+
+@pytest.fixture
+def announced(tmp_path):
+    """The meta of a dataset whose file has a person without a mask."""
+    bare = person(6, 1, 0, 0, 9, 9)
+    del bare['segmentation']
+    hub = MessageHub.get_current_instance()
+    hub.update_info('bare_ann_file', write(tmp_path, [bare]))
+    yield dict(dataset_name='bare')
+    hub.runtime_info.pop('bare_ann_file')
+
+
+def test_annotations_are_checked_as_soon_as_they_are_announced(
+        tmp_path, announced):
+    words = 'annotation 6 of .*ann.json .* leave PersonMaskMetric out of'
+    evaluator = Evaluator(PersonMaskMetric())
+    with pytest.raises(ValueError, match=words):
+        evaluator.dataset_meta = announced
+    # a file of its own comes first, and a test server needs none
+    (tmp_path / 'own').mkdir()
+    own = write(tmp_path / 'own', [person(1, 1, 0, 0, 50, 100)])
+    for options in (dict(ann_file=own),
+                    dict(format_only=True, outfile_prefix='results')):
+        metric = PersonMaskMetric(**options)
+        metric.dataset_meta = announced
+        assert metric.dataset_meta is announced
 
 
 @pytest.mark.parametrize('prediction, words', [
