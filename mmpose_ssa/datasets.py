@@ -6,12 +6,13 @@ read as MMPose reads them:
 - ``CocoDataset`` says "need at least one array to concatenate" of a file
   without persons, names no file where one is damaged, and drops annotations
   whose image, box or keypoints are missing without a word. It says "object is
-  not iterable" where of two persons in an image the second has no mask.
+  not iterable" where of two persons in an image the second has no mask, and
+  "cannot reshape array" or "must match exactly" of keypoints cut short.
 - ``LoadImage`` asks whether the file exists where an image is damaged.
 """
 import json
 from collections import Counter
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ class CheckedCocoDataset(CocoDataset):
 
     In testing (``test_mode=True``) images without persons, and files without
     annotations, are as good as others; the metrics read the file themselves.
+    What is annotated must be whole in testing too: it is loaded as in
+    training, and the metrics would stop at it after the last image.
 
     Args:
         *args: Those of :class:`CocoDataset`.
@@ -38,9 +41,11 @@ class CheckedCocoDataset(CocoDataset):
     Raises:
         FileNotFoundError: If there is no annotation file.
         ValueError: If the file is empty or not in COCO's format; it has no
-            images; ids are not unique; annotations belong to no image; or, in
-            training, there is no category 'person', no person with labelled
-            keypoints, or a person without ``keypoints`` or ``bbox``.
+            images; ids are not unique; annotations belong to no image;
+            ``keypoints`` are not 3 numbers for each of the metainfo's, or a
+            ``bbox`` is not four; or, in training, there is no category
+            'person', no person with labelled keypoints, or a person without
+            ``keypoints`` or ``bbox``.
     """
 
     def __init__(self, *args, every_nth_image: int = 1, **kwargs) -> None:
@@ -51,7 +56,14 @@ class CheckedCocoDataset(CocoDataset):
         super().__init__(*args, **kwargs)
 
     def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
-        """As the base class, of a person with or without segmentation."""
+        """As the base class, of a person with or without segmentation.
+
+        None of one whose numbers are damaged, too: see ``_check_numbers``.
+        """
+        ann = raw_data_info['raw_ann_info']
+        if _has_place(ann) and not (
+                _has_box(ann) and self._has_keypoints(ann)):
+            return None
         info = super().parse_data_info(raw_data_info)
         if info and not info['segmentation']:
             # can be joined to others', and no transform draws it
@@ -87,6 +99,7 @@ class CheckedCocoDataset(CocoDataset):
                 f'({fault}): it must be one dict with images, annotations '
                 'and categories') from error
         self._check_entries()
+        self._check_numbers(persons)
         if not self.test_mode:
             self._check_training(persons)
         return self._choose(persons, images)
@@ -123,6 +136,29 @@ class CheckedCocoDataset(CocoDataset):
             'has annotations of images that it does not list',
             'add the images to it, or take these annotations out', 'image')
 
+    def _check_numbers(self, persons: List[dict]) -> None:
+        """What must hold of keypoints and boxes where both are given."""
+        loaded = {person['id'] for person in persons}
+        others = [ann for ann in self.coco.dataset.get('annotations', ())
+                  if ann['id'] not in loaded and _has_place(ann)]
+        k = self._metainfo['num_keypoints']
+        self._refuse_any(
+            [ann['id'] for ann in others if not self._has_keypoints(ann)],
+            f'has annotations whose keypoints are not a list of {3 * k} '
+            'numbers',
+            f'write x, y and v for each of the {k} keypoints, zeros for those '
+            'without label; if the data have other keypoints, give the data '
+            'set their metainfo')
+        self._refuse_any(
+            [ann['id'] for ann in others if not _has_box(ann)],
+            'has annotations whose bbox is not a list of four numbers',
+            'write x, y, width and height in pixels')
+
+    def _has_keypoints(self, annotation: dict) -> bool:
+        """Whether all K keypoints are there, as x, y and v."""
+        return _are_numbers(annotation['keypoints'],
+                            3 * self._metainfo['num_keypoints'])
+
     def _check_training(self, persons: List[dict]) -> None:
         """What must hold in training."""
         categories = self.coco.dataset.get('categories', ())
@@ -137,7 +173,7 @@ class CheckedCocoDataset(CocoDataset):
         self._refuse_any(
             [ann['id'] for ann in annotations
              if names.get(ann['category_id']) == 'person'
-             and not {'bbox', 'keypoints'} <= ann.keys()],
+             and not _has_place(ann)],
             'has persons without bbox or keypoints',
             "train on COCO's person_keypoints_*.json, not instances_*.json; a "
             'person without labels has 51 zeros')
@@ -215,6 +251,26 @@ class LoadCheckedImage(LoadImage):
                 f'{path} cannot be read as an image: it is empty, damaged, '
                 'a folder or of an unknown format; copy it again, or take it '
                 'out of the data') from error
+
+
+def _has_place(annotation: dict) -> bool:
+    """Whether a person is annotated at all; MMPose drops others."""
+    return 'bbox' in annotation and 'keypoints' in annotation
+
+
+def _has_box(annotation: dict) -> bool:
+    """Whether the box is x, y, width and height."""
+    return _are_numbers(annotation['bbox'], 4)
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    """Whether these are a list of that many finite numbers."""
+    try:
+        array = np.array(values)
+    except ValueError:  # lists of different lengths
+        return False
+    return (array.shape == (count, ) and array.dtype.kind in 'iuf'
+            and bool(np.isfinite(array).all()))
 
 
 def _check_array(image: np.ndarray) -> None:

@@ -240,6 +240,8 @@ def test_a_test_size_that_is_no_multiple_of_the_stride(cfg):
 
 def test_persons_with_another_number_of_keypoints(cfg, tmp_path):
     short = person(keypoints=[9, 9, 2] * 14)
+    cfg.train_dataloader.dataset.metainfo = dict(
+        from_file='configs/_base_/datasets/crowdpose.py')
     with pytest.raises(ValueError, match='14 keypoints per person, but the '
                        'codec has num_keypoints=17'):
         batch_of(cfg, tmp_path, [short])

@@ -15,7 +15,8 @@ from mmengine.logging import MessageHub
 from mmpose.registry import DATASETS, METRICS, MODELS
 from numpy.testing import assert_allclose
 
-from mmpose_ssa.ceiling import IdealAttention, token_coverage
+from mmpose_ssa.ceiling import (IdealAttention, annotated_keypoints,
+                                token_coverage)
 from mmpose_ssa.codec import AttentionGrouping
 
 pytestmark = pytest.mark.usefixtures('mmpose', 'no_file_is_remembered')
@@ -196,7 +197,7 @@ def test_mistakes_are_told_with_their_cure(monkeypatch, capsys, two_persons,
     (r'annotation 2: .*\[1, 2, 3, 4\].* masks of all labelled persons',
      lambda content: content['annotations'][1].update(
          segmentation=[[1, 2, 3, 4]])),
-    ('annotation 1 has 42 numbers as keypoints, not 3 for each of the 17',
+    (r'.*persons.json has .* keypoints are not a list of 51 numbers \(2: id',
      lambda content: [ann.update(keypoints=[2] * 42)
                       for ann in content['annotations']]),
     # found by the process that loads the images
@@ -211,6 +212,13 @@ def test_faulty_data_are_named(monkeypatch, capsys, two_persons, words,
     refuse(monkeypatch, capsys, words, DEMO, '--ann-file', two_persons,
            '--img-dir', two_persons.parent, '--work-dir',
            two_persons.parent / 'out')
+
+
+def test_keypoints_that_are_not_the_codecs_are_named():
+    """As of a data set with a metainfo of its own."""
+    metainfo = dict(raw_ann_info=[annotation(1, (0, 0, 9, 9), [[5, 5]] * 14)])
+    with pytest.raises(ValueError, match='annotation 1 has 42 numbers as key'):
+        annotated_keypoints(metainfo, 17)
 
 
 # --- on COCO ----------------------------------------------------------------

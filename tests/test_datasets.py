@@ -60,6 +60,10 @@ def test_a_person_beside_one_without_segmentation(tmp_path, first, second):
         first, second]
 
 
+NO_KEYPOINTS = ([], None, [[9, 9, 2]] * 17, [9, 9, None] * 17,
+                [float('nan')] * 51)
+NO_BOXES = ([5, 5, 20], [5, 5, 20, None], '5 5 20 20', ['5', '5', '20', '20'],
+            [[5, 5], [20]])
 FAULTS_ALWAYS = {
     'missing': (None, FileNotFoundError, 'does not exist: set data_root'),
     'empty': ('', ValueError, 'is empty: .* draw it again'),
@@ -79,6 +83,20 @@ FAULTS_ALWAYS = {
     'unknown images': (
         content(annotations=[person(i, i) for i in range(1, 9)]), ValueError,
         r'does not list \(7: image 2, 3, 4, 5, 6, \.\.\.\): add the images'),
+    'keypoints cut short': (
+        content(annotations=[person(1), person(2, keypoints=[9, 9, 2] * 14),
+                             person(3, keypoints=[9, 9, 2, 9])]),
+        ValueError,
+        r'not a list of 51 numbers \(2: id 2, 3\): write x, y and v'),
+    'keypoints of another kind': (
+        content(annotations=[person(i, keypoints=keypoints) for i, keypoints
+                             in enumerate(NO_KEYPOINTS, 2)]),
+        ValueError, r'51 numbers \(5: id 2, 3, 4, 5, 6\).* their metainfo'),
+    'boxes': (
+        content(annotations=[person(1)] + [person(i, bbox=box) for i, box
+                                           in enumerate(NO_BOXES, 2)]),
+        ValueError,
+        r'not a list of four numbers \(5: id 2, 3, 4, 5, 6\): write x, y, w'),
 }
 FAULTS_IN_TRAINING = {
     'no categories': (without('categories', content()),
@@ -127,6 +145,17 @@ def test_a_test_server_file_has_no_annotations(tmp_path):
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     assert [info['img_id'] for info in infos] == [1, 2]
     assert [info['raw_ann_info'] for info in infos] == [None, None]
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_other_keypoints_need_their_metainfo(tmp_path, test_mode):
+    persons = [person(1, keypoints=[9, 9, 2] * 14)]
+    metainfo = dict(from_file='configs/_base_/datasets/crowdpose.py')
+    info = read(tmp_path, content(annotations=persons), metainfo=metainfo,
+                test_mode=test_mode).get_data_info(0)
+    assert info['keypoints'].shape == (1, 14, 2)
+    hub = MessageHub.get_current_instance()
+    hub.runtime_info.pop('crowdpose_ann_file', None)
 
 
 def test_annotations_of_others_than_persons_are_left_out(tmp_path):
