@@ -12,8 +12,11 @@ Deviations from MMPose, whose transforms these extend or replace:
   out; here crowds are masked and the padding counts.
 - ``results['segmentation']`` of bottom-up data loses which polygon belongs
   to whom; the masks are drawn from ``raw_ann_info``.
-- ``RandomFlip`` leaves a view that reads backwards, for ``PackPoseInputs`` to
-  copy pixel by pixel; here OpenCV mirrors the image, some 50 times faster.
+- ``RandomFlip`` takes ``input_size``, (W, H), for (H, W), and so mirrors
+  keypoints and boxes of inputs that are not square about another line than the
+  image; here all are mirrored about the image's middle.
+- It leaves a view that reads backwards, for ``PackPoseInputs`` to copy pixel
+  by pixel; here OpenCV mirrors the image, some 50 times faster.
 """
 import copy
 from typing import Dict, List, Tuple
@@ -39,7 +42,7 @@ class SSARandomAffine(BottomupRandomAffine):
     :class:`BottomupRandomAffine`.
 
     Args:
-        input_size (tuple): Network input (W, H) in pixels, square.
+        input_size (tuple): Network input (W, H) in pixels.
         max_translate (float): Largest shift along each axis of the image,
             in the unit below. Defaults to 40.
         translate_unit (str): ``'input'``: in network input pixels, as the
@@ -52,8 +55,7 @@ class SSARandomAffine(BottomupRandomAffine):
         **kwargs: Further arguments of :class:`BottomupRandomAffine`.
 
     Raises:
-        ValueError: If ``input_size`` is not square or ``translate_unit``
-            is unknown.
+        ValueError: If ``translate_unit`` is unknown.
     """
 
     def __init__(self,
@@ -63,13 +65,6 @@ class SSARandomAffine(BottomupRandomAffine):
                  scale_factor: Tuple[float, float] = (0.75, 1.5),
                  rotate_factor: float = 30.,
                  **kwargs) -> None:
-        w, h = input_size
-        if w != h:
-            raise ValueError(
-                f'input_size must be square in training, got {input_size}: '
-                "MMPose's RandomFlip takes (W, H) for (H, W) and would "
-                'mirror keypoints at the wrong width. Train square; test '
-                'at any size')
         if translate_unit not in ('input', 'crop'):
             raise ValueError("translate_unit must be 'input' or 'crop', got "
                              f'{translate_unit!r}')
@@ -107,9 +102,10 @@ class SSARandomAffine(BottomupRandomAffine):
 
 @TRANSFORMS.register_module()
 class SSARandomFlip(RandomFlip):
-    """Flip at random: MMPose's, whose image lies in memory as it reads.
+    """Flip at random: MMPose's, of inputs of any shape.
 
-    Arguments and keys are those of :class:`RandomFlip`.
+    The image lies in memory as it reads. Arguments and keys are those of
+    :class:`RandomFlip`.
     """
 
     CODES = dict(horizontal=1, vertical=0, diagonal=-1)  # of cv2.flip
@@ -117,11 +113,15 @@ class SSARandomFlip(RandomFlip):
     def transform(self, results: Dict) -> Dict:
         """Flip image, boxes and keypoints, or do not; see the base class."""
         image = results['img']
-        results = super().transform(results)
-        if results['flip']:
-            mirrored = cv2.flip(image, self.CODES[results['flip_direction']])
-            results['img'] = mirrored.reshape(image.shape)  # of one channel
-        return results
+        # The base class reads `input_size`, which is (W, H), as (H, W)
+        flipped = super().transform(dict(results, input_size=image.shape[:2]))
+        del flipped['input_size']
+        if 'input_size' in results:
+            flipped['input_size'] = results['input_size']
+        if flipped['flip']:
+            mirrored = cv2.flip(image, self.CODES[flipped['flip_direction']])
+            flipped['img'] = mirrored.reshape(image.shape)  # of one channel
+        return flipped
 
 
 @TRANSFORMS.register_module()

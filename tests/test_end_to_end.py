@@ -106,6 +106,26 @@ def test_bad_validation_data_end_the_training_before_it_begins(
     assert runner.iter == 0
 
 
+@pytest.mark.parametrize('w, h', [(96, 64), (64, 96)])
+def test_inputs_that_are_not_square_train_and_test(drawn, tmp_path, w, h):
+    cfg = config(drawn, tmp_path / 'wide', **{'train_cfg.max_epochs': 2})
+    size = dict(input_size=(w, h), heatmap_size=(w // 4, h // 4))
+    codec = dict(cfg.model.head.decoder, **size)
+    cfg.model.head.decoder = codec
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        for step in loader.dataset.pipeline:
+            step.update({k: v for k, v in dict(size, encoder=codec).items()
+                         if k in step})
+    grids = set()
+    runner = Runner.from_cfg(cfg)
+    runner.model.neck.register_forward_hook(
+        lambda neck, inputs, outputs: grids.add(outputs[0].grid))
+    runner.train()
+    assert runner.iter == 2 * 3
+    # testing enlarges the square images until they cover the input
+    assert grids == {(h // 8, w // 8), (12, 12)}
+
+
 def test_the_attention_learns_the_masks(drawn, tmp_path):
     losses, _ = train(
         config(drawn, tmp_path / 'longer', **{
