@@ -68,6 +68,17 @@ def test_folders_without_training_are_named(tool, tmp_path):
         tool['read_run'](tmp_path)
 
 
+def test_a_last_line_cut_off_is_skipped(tool, tmp_path):
+    """As a kill leaves it, in each log of a run that was resumed."""
+    for time, steps in (('1', (10, 20)), ('2', (20, 30))):
+        write_log(tmp_path, time, [entry(s, 1., .5) for s in steps])
+        log = tmp_path / time / 'vis_data/scalars.json'
+        log.write_text(log.read_text() + '{"step": 40, "loss_kp')
+    assert tool['read_run'](tmp_path).steps.tolist() == [10, 20, 30]
+    log.write_text('{"step": 4')
+    assert tool['read_run'](tmp_path).steps.tolist() == [10, 20]
+
+
 def command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, 'argv', ['plot_losses.py', *map(str, arguments)])
     runpy.run_path(TOOL, run_name='__main__')
@@ -94,3 +105,51 @@ def test_labels_must_be_as_many_as_runs(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command(monkeypatch, tmp_path / 'a', tmp_path / 'b', '--labels', 'x')
     assert '2 runs need as many different labels' in capsys.readouterr().err
+
+
+def damage_a_line(run):
+    log = run / '1/vis_data/scalars.json'
+    log.write_text(log.read_text().replace('"step"', '"st', 1))
+
+
+@pytest.mark.parametrize('words, key, spoil', [
+    ('run has no */vis_data/scalars.json: give the work_dir', 'loss_mask',
+     lambda run: (run / '1/vis_data/scalars.json').unlink()),
+    ('scalars.json is damaged, line 1 is not a dict in JSON', 'loss_mask',
+     damage_a_line),
+    ('scalars.json has training losses with neither loss_mask nor mask_error',
+     'acc_pose', lambda run: None),
+    ("config.py does not exist, which has the weight of the mask loss: copy "
+     "the run's config there", 'loss_mask',
+     lambda run: (run / '1/vis_data/config.py').unlink()),
+    ("config.py does not say the weight of the mask loss ('ConfigDict'",
+     'loss_mask',
+     lambda run: (run / '1/vis_data/config.py').write_text('model = dict()')),
+    ('config.py does not say the weight of the mask loss (0.0, with which',
+     'loss_mask', lambda run: (run / '1/vis_data/config.py').write_text(
+         CONFIG.format(beta=', loss_weight=0.'))),
+])
+def test_what_a_run_lacks_is_named(monkeypatch, capsys, tmp_path, words, key,
+                                   spoil):
+    for run in ('good', 'run'):
+        write_log(tmp_path / run, '1', [entry(s, 1., .5, key if run == 'run'
+                                              else 'mask_error')
+                                        for s in (10, 20)])
+    spoil(tmp_path / 'run')
+    out = tmp_path / 'losses.png'
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, tmp_path / 'good', tmp_path / 'run', '--out', out)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert str(tmp_path / 'run') in message and words in message
+    assert not out.exists()
+
+
+def test_a_picture_that_cannot_be_written(monkeypatch, capsys, tmp_path):
+    write_log(tmp_path / 'run', '1', [entry(1, 1., .5)])
+    (tmp_path / 'file').touch()
+    for out, words in (('file/losses.png', 'file'),
+                       ('losses.gif2', "'gif2' is not supported")):
+        with pytest.raises(SystemExit):
+            command(monkeypatch, tmp_path / 'run', '--out', tmp_path / out)
+        assert words in capsys.readouterr().err

@@ -39,8 +39,8 @@ def read_run(work_dir: str) -> Curves:
         work_dir: Where MMEngine wrote, with ``TIME/vis_data/scalars.json``.
 
     Raises:
-        FileNotFoundError: If there is no log.
-        ValueError: If none of the logs is of a training.
+        FileNotFoundError: If there is no log, or none of the run's config.
+        ValueError: If a log is damaged, or none is of a training of SSA.
     """
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not logs:
@@ -61,20 +61,54 @@ def read_run(work_dir: str) -> Curves:
 
 def read_log(log: Path) -> List[Dict[str, float]]:
     """Training entries with ``step``, ``loss_kpt`` and ``mask_error``."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    lines = [line for line in lines if 'loss_kpt' in line]
-    if any('loss_mask' in line for line in lines):
+    entries = [entry for entry in parse_log(log) if 'loss_kpt' in entry]
+    if any('loss_mask' in entry for entry in entries):
         beta = read_beta(log.parent / 'config.py')
-        lines = [{**line, 'mask_error': line['loss_mask'] / beta}
-                 for line in lines]
-    return lines
+        entries = [{**entry, 'mask_error': entry['loss_mask'] / beta}
+                   if 'loss_mask' in entry else entry for entry in entries]
+    for entry in entries:
+        if not {'step', 'mask_error'} <= entry.keys():
+            raise ValueError(
+                f'{log} has training losses with neither loss_mask nor '
+                f'mask_error, or without step ({sorted(entry)}): give the '
+                'work_dir of a training of SSA')
+    return entries
+
+
+def parse_log(log: Path) -> List[dict]:
+    """All entries; a kill may have cut off the last line, which is skipped."""
+    lines = log.read_text(errors='replace').splitlines()
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(dict(json.loads(line)))
+        except (TypeError, ValueError) as error:
+            if number < len(lines):
+                raise ValueError(
+                    f'{log} is damaged, line {number} is not a dict in JSON '
+                    f'({error}): take the line out, or copy the log again'
+                ) from error
+    return entries
 
 
 def read_beta(config: Path) -> float:
-    """The weight of the mask loss in the config of a run."""
+    """The weight of the mask loss in the config of a run that logged it."""
     init_default_scope('mmpose')
-    cfg = Config.fromfile(config, import_custom_modules=False)
-    return MODELS.build(cfg.model.head.mask_loss).loss_weight
+    if not config.is_file():
+        raise FileNotFoundError(
+            f'{config} does not exist, which has the weight of the mask loss: '
+            "copy the run's config there")
+    try:
+        cfg = Config.fromfile(config, import_custom_modules=False)
+        beta = MODELS.build(cfg.model.head.mask_loss).loss_weight
+        if not beta:
+            raise TypeError(f'{beta}, with which no loss_mask is logged')
+    except (AttributeError, KeyError, NameError, SyntaxError,
+            TypeError) as error:
+        raise ValueError(
+            f'{config} does not say the weight of the mask loss ({error}): '
+            "copy the run's config there") from error
+    return beta
 
 
 def plot(runs: Dict[str, Curves], out: str) -> None:
@@ -91,26 +125,33 @@ def plot(runs: Dict[str, Curves], out: str) -> None:
     figure.savefig(out, dpi=120)
 
 
-def parse_args() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR')
     parser.add_argument('--labels', nargs='+',
                         help="of the runs; their folders' names by default")
     parser.add_argument('--out', default='losses.png',
                         help='picture to write (default: losses.png)')
-    args = parser.parse_args()
-    args.labels = args.labels or [Path(d).name for d in args.work_dirs]
-    if len(set(args.labels)) != len(args.work_dirs):
-        parser.error(f'{len(args.work_dirs)} runs need as many different '
-                     f'labels, got {args.labels}')
-    return args
+    return parser
+
+
+def plot_runs(args: argparse.Namespace) -> None:
+    """Check the labels, read the runs and draw their curves."""
+    labels = args.labels or [Path(d).name for d in args.work_dirs]
+    if not len(set(labels)) == len(labels) == len(args.work_dirs):
+        raise ValueError(f'{len(args.work_dirs)} runs need as many different '
+                         f'labels, got {labels}: give --labels')
+    plot(dict(zip(labels, map(read_run, args.work_dirs))), args.out)
+    print(f'{args.out} written')
 
 
 def main() -> None:
-    args = parse_args()
-    runs = map(read_run, args.work_dirs)
-    plot(dict(zip(args.labels, runs)), args.out)
-    print(f'{args.out} written')
+    parser = make_parser()
+    args = parser.parse_args()
+    try:
+        plot_runs(args)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == '__main__':
