@@ -21,6 +21,7 @@ from .drawn_skeleton import HIP, Skeleton, random_skeleton
 MIN_SIZE = 64  # [px]
 
 _PEOPLE_COUNTS = (.04, .22, .28, .25, .14, .07)  # P(0 people), P(1), ... P(5)
+MOST_PEOPLE = len(_PEOPLE_COUNTS) - 1
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
         seed: Whatever ``numpy.random.default_rng`` takes: an int, a sequence
             of ints, or a generator, which is advanced.
         size: Width and height of the image [px].
-        max_people: Most people in the foreground; there are never more than
-            five.
+        max_people: Most people in the foreground, 1 to 5.
         min_height: Least height of a person standing upright, as a share of
             the image's.
 
@@ -102,7 +102,10 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
 def check_scene(size: int, max_people: int, min_height: float) -> None:
     """Raise ValueError for what :func:`draw_scene` cannot draw."""
     check_whole('size', size, MIN_SIZE)
-    check_whole('max_people', max_people, 1)
+    # True is an int as well
+    if type(max_people) is not int or not 1 <= max_people <= MOST_PEOPLE:
+        raise ValueError(f'max_people is {max_people!r}: give a whole number '
+                         f'between 1 and {MOST_PEOPLE}')
     if not .25 <= min_height <= 1:
         raise ValueError(f'min_height is {min_height!r}: give a share of the '
                          "image's height between 0.25 and 1")

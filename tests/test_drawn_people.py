@@ -286,6 +286,19 @@ def test_number_and_height_can_be_limited():
     assert areas[.9] > 1.4 * areas[.25]
 
 
+@pytest.mark.parametrize('most', range(1, 6))
+def test_each_limit_is_reached_and_repeats(most):
+    numbers = set()
+    for seed in range(60):
+        scene = draw_scene((8, seed), 64, max_people=most)
+        numbers.add(len(scene.silhouettes))
+        if seed < 5:
+            again = draw_scene((8, seed), 64, max_people=most)
+            assert scene.image.tobytes() == again.image.tobytes()
+            assert scene.annotations == again.annotations
+    assert max(numbers) == most
+
+
 def test_crowd_is_uncompressed_rle_of_tiny_people(scenes):
     crowds = [(s, a) for s in scenes for a in s.annotations if a['iscrowd']]
     assert len(crowds) > 2
@@ -408,11 +421,18 @@ def test_annotations_of_others_are_not_touched(tmp_path):
 @pytest.mark.parametrize('name, value', [
     ('train', -1), ('val', 1.5), ('size', 63), ('size', 96.), ('seed', -2),
     ('seed', None), ('workers', 0), ('train', True), ('max_people', 0),
-    ('min_height', .1), ('min_height', 1.5)])
+    ('max_people', 6), ('max_people', True), ('min_height', .1),
+    ('min_height', 1.5)])
 def test_bad_argument_names_value_and_cure(tmp_path, name, value):
     with pytest.raises(ValueError, match=f'{name} is {value!r}: give'):
         write(tmp_path, **{name: value})
     assert not contents(tmp_path)
+
+
+def test_more_people_than_are_ever_drawn_are_refused():
+    with pytest.raises(ValueError, match='max_people is 6: give a whole number'
+                       ' between 1 and 5'):
+        draw_scene(0, 64, max_people=6)
 
 
 def test_bad_scene_size():

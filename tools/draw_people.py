@@ -20,7 +20,7 @@ def parse_args():
     parser.add_argument('--size', type=int, default=320,
                         help='width and height in pixels (default: 320)')
     parser.add_argument('--max-people', type=int, default=5,
-                        help='most people in an image (default: 5)')
+                        help='most people in an image, 1 to 5 (default: 5)')
     parser.add_argument('--min-height', type=float, default=.25,
                         help='least height of a person upright, as a share of '
                         "the image's (default: 0.25)")
