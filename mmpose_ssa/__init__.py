@@ -15,13 +15,16 @@ from importlib.util import find_spec
 __version__ = '0.1.0'
 
 NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
-# The rooms that need all of them; `compat` makes the others importable.
-ROOMS = ('compat', 'deformable', 'reproducibility', 'transforms', 'datasets',
-         'candidates', 'codec', 'encoder', 'losses', 'head', 'refiner',
-         'folding', 'estimator', 'ceiling', 'metrics', 'optim', 'inferencer',
-         'complexity', 'published_weights', 'keypoint_figures',
-         'refined_results', 'training_budget', 'machine', 'stopwatch',
-         'benchmarks', 'comparison_run', 'comparisons')
+# The rooms that need all of them. `compat` makes the others importable; the
+# rest of these register what configs name, and so are imported with the
+# package.
+REGISTERED = ('compat', 'reproducibility', 'transforms', 'datasets', 'codec',
+              'encoder', 'losses', 'head', 'estimator', 'ceiling', 'metrics',
+              'optim', 'training_budget', 'comparisons')
+ROOMS = REGISTERED + (
+    'deformable', 'candidates', 'refiner', 'folding', 'inferencer',
+    'complexity', 'published_weights', 'keypoint_figures', 'refined_results',
+    'machine', 'stopwatch', 'benchmarks', 'comparison_run')
 
 
 class _InstallationHint:
@@ -50,5 +53,5 @@ _missing = [name for name in NEEDED if find_spec(name) is None]
 if _missing:
     sys.meta_path.insert(0, _InstallationHint(_missing))
 else:
-    for _room in ROOMS:
+    for _room in REGISTERED:
         import_module(f'{__name__}.{_room}')

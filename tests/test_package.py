@@ -93,7 +93,29 @@ def test_every_room_is_a_file_and_none_of_them_is_pure():
     assert not set(PURE) & set(mmpose_ssa.ROOMS)
     files = {path.stem for path in package.glob('*.py')}
     assert files | folders == {*PURE, *mmpose_ssa.ROOMS, '__init__'}
-    assert mmpose_ssa.ROOMS[0] == 'compat'
+    assert mmpose_ssa.REGISTERED[0] == mmpose_ssa.ROOMS[0] == 'compat'
+
+
+# --- with MMPose ------------------------------------------------------------
+
+
+def test_rooms_that_register_are_imported_with_the_package():
+    package = ROOT / 'mmpose_ssa'
+    registering = {
+        path.relative_to(package).parts[0].removesuffix('.py')
+        for path in package.rglob('*.py')
+        if '.register_module(' in path.read_text()}
+    assert registering and registering <= set(mmpose_ssa.REGISTERED)
+
+
+def test_rooms_that_only_tools_need_are_imported_on_demand():
+    code = ('import sys, mmpose_ssa\n'
+            'lazy = [room for room in ("refined_results", "comparison_run",\n'
+            '        "benchmarks") if f"mmpose_ssa.{room}" in sys.modules]\n'
+            'print(lazy, mmpose_ssa.machine.machine.__name__)')
+    said = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
+                          capture_output=True, text=True, cwd=ROOT)
+    assert said.stdout.strip() == '[] machine', said.stderr
 
 
 # --- metadata and requirements ----------------------------------------------
