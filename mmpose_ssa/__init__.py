@@ -18,9 +18,9 @@ NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 # The rooms that need all of them. `compat` makes the others importable; the
 # rest of these register what configs name, and so are imported with the
 # package.
-REGISTERED = ('compat', 'reproducibility', 'transforms', 'datasets', 'codec',
-              'encoder', 'losses', 'head', 'estimator', 'ceiling', 'metrics',
-              'optim', 'training_budget', 'comparisons')
+REGISTERED = ('compat', 'reproducibility', 'strict_testing', 'transforms',
+              'datasets', 'codec', 'encoder', 'losses', 'head', 'estimator',
+              'ceiling', 'metrics', 'optim', 'training_budget', 'comparisons')
 ROOMS = REGISTERED + (
     'deformable', 'candidates', 'refiner', 'folding', 'inferencer',
     'complexity', 'published_weights', 'keypoint_figures', 'refined_results',

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpose.registry import MODELS
 
 from mmpose_ssa.drawn_people import write_dataset
 
@@ -124,6 +126,44 @@ def test_inputs_that_are_not_square_train_and_test(drawn, tmp_path, w, h):
     assert runner.iter == 2 * 3
     # testing enlarges the square images until they cover the input
     assert grids == {(h // 8, w // 8), (12, 12)}
+
+
+@pytest.mark.usefixtures('mmpose')
+@pytest.mark.parametrize('change, words', [
+    (lambda w: w.pop('neck.projection.weight'),
+     r'missing keys.*neck\.projection\.weight'),
+    (lambda w: w.update(stage5=w['head.final_layer.bias']),
+     'unexpected key.*stage5'),
+    (lambda w: w.update({'head.final_layer.bias': torch.zeros(14)}),
+     r'size mismatch for head\.final_layer\.bias'),
+    (lambda w: None, None)])
+def test_weights_of_another_model_are_not_tested(drawn, tmp_path, change,
+                                                 words):
+    """Of several GPUs' training, whose names have a prefix."""
+    weights = MODELS.build(Config.fromfile(TINY).model).state_dict()
+    change(weights)
+    torch.save({f'module.{name}': value for name, value in weights.items()},
+               tmp_path / 'weights.pth')
+    runner = Runner.from_cfg(config(
+        drawn, tmp_path / 'test', load_from=str(tmp_path / 'weights.pth'),
+        **{'train_cfg.max_epochs': 1}))
+    if words is None:
+        assert 'coco/AP' in runner.test()
+        return
+    words = r'(?s)weights\.pth does not hold.*ssa_tiny_64\.py.*' + words
+    with pytest.raises(ValueError, match=words):
+        runner.test()
+
+
+@pytest.mark.usefixtures('mmpose')
+def test_training_may_begin_with_a_part_of_a_model(drawn, tmp_path):
+    weights = MODELS.build(Config.fromfile(TINY).model).state_dict()
+    del weights['neck.projection.weight']
+    torch.save(weights, tmp_path / 'weights.pth')
+    losses, _ = train(config(
+        drawn, tmp_path / 'part', load_from=str(tmp_path / 'weights.pth'),
+        **{'train_cfg.max_epochs': 1}))
+    assert len(losses) == 3
 
 
 def test_the_attention_learns_the_masks(drawn, tmp_path):

@@ -32,6 +32,10 @@ test_dataloader = val_dataloader
 val_cfg = dict()
 test_cfg = dict()
 randomness = dict(seed=0)
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='RepeatableEpochs')]
+custom_hooks = [
+    dict(type='SyncBuffersHook'),
+    dict(type='RepeatableEpochs'),
+    dict(type='StrictTesting'),  # no half random models
+]
 default_hooks = dict(
     checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=3))
