@@ -190,7 +190,8 @@ def _check_topdown(cfg: Config) -> None:
             f'{cfg.filename} is not the config of a top-down model: its '
             f'model is {kind}, and the refiner must be a '
             'TopdownPoseEstimator')
-    if not cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline'):
+    loader = cfg.get('test_dataloader') or {}
+    if not loader.get('dataset', {}).get('pipeline'):
         raise ValueError(
             f'{cfg.filename} has no test_dataloader.dataset.pipeline, by '
             'which boxes are cut and scaled: give the config with which the '
