@@ -176,7 +176,7 @@ class CheckedCocoDataset(CocoDataset):
              and not _has_place(ann)],
             'has persons without bbox or keypoints',
             "train on COCO's person_keypoints_*.json, not instances_*.json; a "
-            'person without labels has 51 zeros')
+            'person without labels has zeros')
         if not any(map(self._is_valid_instance, persons)):
             self._refuse(
                 f'has no person with labelled keypoints in its '

@@ -21,7 +21,7 @@ Augmentation then does not depend on the number of workers or of GPUs, nor on
 what validation or other hooks draw in between. In a config::
 
     train_pipeline = [dict(type='SeedAugmentation'), dict(type='LoadImage'), …]
-    custom_hooks = [dict(type='RepeatableEpochs')]
+    custom_hooks = [*_base_.custom_hooks, dict(type='RepeatableEpochs')]
 
 A GPU repeats to the bit only with ``randomness=dict(deterministic=True)``. To
 train 2 epochs and later 2 more, state ``end`` in ``param_scheduler``: where it

@@ -8,6 +8,7 @@ import re
 from collections import OrderedDict
 from typing import Optional
 
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -40,6 +41,10 @@ class StrictTesting(Hook):
         except RuntimeError as error:
             self.fault = str(error)
 
+    def before_train(self, runner: Runner) -> None:
+        """What was missing is trained; the end may be tested."""
+        self.fault = None
+
     def before_test(self, runner: Runner) -> None:
         """Refuse what did not fit.
 
@@ -47,8 +52,10 @@ class StrictTesting(Hook):
             ValueError: With the names of the weights that are missing, left
                 over or of another shape.
         """
-        if self.fault:
+        faults = [self.fault]  # MMEngine tells the first process only
+        broadcast_object_list(faults)
+        if faults[0]:
             raise ValueError(
                 f'{runner.cfg.get("load_from")} does not hold the weights of '
                 f'the model of {runner.cfg.filename}: test it with the config '
-                f'that it was trained with ({self.fault})')
+                f'that it was trained with ({faults[0]})')

@@ -160,10 +160,11 @@ def test_training_may_begin_with_a_part_of_a_model(drawn, tmp_path):
     weights = MODELS.build(Config.fromfile(TINY).model).state_dict()
     del weights['neck.projection.weight']
     torch.save(weights, tmp_path / 'weights.pth')
-    losses, _ = train(config(
+    losses, runner = train(config(
         drawn, tmp_path / 'part', load_from=str(tmp_path / 'weights.pth'),
         **{'train_cfg.max_epochs': 1}))
     assert len(losses) == 3
+    assert 'coco/AP' in runner.test()  # nothing is missing any more
 
 
 def test_the_attention_learns_the_masks(drawn, tmp_path):

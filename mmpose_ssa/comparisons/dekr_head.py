@@ -59,7 +59,6 @@ class ContiguousDEKRHead(DEKRHead):
     def _load_state_dict_pre_hook(self, state_dict: dict, prefix: str,
                                   *args) -> None:
         """As the base class, which names what MMPose 0.x named otherwise."""
-        super()._load_state_dict_pre_hook(state_dict, prefix, *args)
         unused = [name for name in state_dict
                   if name.startswith(f'{prefix}rescore_net.')]
         if self.rescore_net is None and unused:
@@ -67,3 +66,4 @@ class ContiguousDEKRHead(DEKRHead):
                       'which this config does not use', logger='current')
             for name in unused:
                 del state_dict[name]
+        super()._load_state_dict_pre_hook(state_dict, prefix, *args)
