@@ -30,7 +30,7 @@ def mmpose():
     import torch
     from mmengine.registry import init_default_scope
 
-    import mmpose_ssa  # noqa: F401  registers
+    import mmpose_ssa.register  # noqa: F401  registers
     torch.manual_seed(0)
     init_default_scope('mmpose')
 

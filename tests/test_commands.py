@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmpose_ssa.drawn_people import write_dataset
+from mmpose_ssa.synthetic.dataset import write_dataset
 
 ROOT = Path(__file__).parents[1]
 MIM = Path(sys.executable).with_name('mim')

@@ -24,11 +24,11 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmpose_ssa.codec import AttentionGrouping
-from mmpose_ssa.encoder import TokenAttention
-from mmpose_ssa.losses import AttentionMaskLoss
-from mmpose_ssa.merging import merge_persons
-from mmpose_ssa.refinement import refine_keypoints
+from mmpose_ssa.decoding.merging import merge_persons
+from mmpose_ssa.decoding.refinement import refine_keypoints
+from mmpose_ssa.models.codec import AttentionGrouping
+from mmpose_ssa.models.encoder import TokenAttention
+from mmpose_ssa.models.losses import AttentionMaskLoss
 
 BUNDLED = Path(__file__).parent / 'data/conformance_vectors.npz'
 STRIDE = 16

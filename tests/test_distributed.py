@@ -18,7 +18,7 @@ import torch
 from distributed_run import Job, run
 from mmengine.config import Config
 
-from mmpose_ssa.drawn_people import write_dataset
+from mmpose_ssa.synthetic.dataset import write_dataset
 
 HERE = Path(__file__).parent
 TINY = str(HERE / 'data/ssa_tiny_64.py')

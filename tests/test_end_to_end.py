@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.registry import MODELS
 
-from mmpose_ssa.drawn_people import write_dataset
+from mmpose_ssa.synthetic.dataset import write_dataset
 
 TINY = Path(__file__).parent / 'data/ssa_tiny_64.py'
 CONFIGS = TINY.parents[2] / 'configs'

@@ -13,12 +13,7 @@ import pytest
 import mmpose_ssa
 
 ROOT = Path(__file__).parents[1]
-PURE = ('drawn_skeleton', 'drawn_hull', 'drawn_figure', 'drawn_annotation',
-        'drawn_background', 'drawn_scene', 'drawn_people', 'person_masks',
-        'grouping', 'refinement', 'frames', 'visualizer', 'keypoint_results',
-        'oks_evaluation', 'keypoint_errors', 'error_diagnosis',
-        'result_format', 'person_places', 'comparison_table', 'heatmaps',
-        'merging')
+FOLDER = ROOT / 'mmpose_ssa'
 FAMILY = {'mmpose', 'mmdet', 'mmcv', 'mmcv-lite', 'mmengine', 'openmim'}
 
 # --- without MMPose ---------------------------------------------------------
@@ -47,26 +42,35 @@ def run_bare(code: str, *packages: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_pure_rooms_import_with_four_packages_alone():
+def test_pure_folders_import_with_four_packages_alone():
+    modules = [
+        '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+        for folder in ('decoding', 'diagnosis', 'synthetic')
+        for path in sorted((FOLDER / folder).rglob('*.py'))]
+    assert len(modules) > 10
     code = ('import sys\n'
             'from importlib import import_module\n'
-            f'for room in {PURE}:\n'
-            '    print(import_module(f"mmpose_ssa.{room}").__name__)\n'
+            f'for name in {modules}:\n'
+            '    import_module(name)\n'
             'print("torch" in sys.modules)')
-    said = run_bare(code, 'numpy', 'scipy', 'cv2', 'pycocotools')
-    assert said.split() == [*(f'mmpose_ssa.{room}' for room in PURE), 'False']
+    assert run_bare(code, 'numpy', 'scipy', 'cv2', 'pycocotools') == 'False\n'
 
 
-@pytest.mark.parametrize('code', [
-    'import mmpose_ssa.head', 'from mmpose_ssa import head',
-    'import mmpose_ssa; mmpose_ssa.head'
-])
-def test_the_other_rooms_name_the_packages_and_the_command(code):
-    message = run_bare(code).splitlines()[-1]
+def test_the_package_alone_imports_nothing():
+    code = ('import sys, mmpose_ssa\n'
+            'print({"numpy", "torch", "mmengine"} & set(sys.modules))')
+    assert run_bare(code) == 'set()\n'
+
+
+@pytest.mark.parametrize('module', [
+    'register', 'models.head', 'datasets.coco', 'evaluation.oracle',
+    'comparisons.head', 'apis.inferencer', 'engine.compat'])
+def test_a_missing_mmpose_is_named_with_its_installation(module):
+    message = run_bare(f'import mmpose_ssa.{module}').splitlines()[-1]
     assert message.startswith(
-        'ImportError: mmpose_ssa.head needs torch, torchvision, mmengine, '
-        'mmcv, mmdet, mmpose: run `make setup`')
-    for name in re.findall(r'requirements/\w+\.txt', message):
+        'ImportError: this part of mmpose_ssa needs torch, torchvision, '
+        'mmengine, mmcv, mmdet, mmpose: run `make setup`')
+    for name in re.findall(r'requirements/\S+txt', message):
         assert (ROOT / name).is_file()
     assert '--no-deps -r requirements/mmpose.txt' in message
 
@@ -75,8 +79,8 @@ def test_a_missing_mmcv_alone_is_named_alone(tmp_path, monkeypatch):
     for name in ('torch', 'torchvision', 'mmengine', 'mmdet', 'mmpose'):
         (tmp_path / f'{name}.py').touch()
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    message = run_bare('import mmpose_ssa.codec').splitlines()[-1]
-    assert 'mmpose_ssa.codec needs mmcv: run' in message
+    message = run_bare('import mmpose_ssa.models.codec').splitlines()[-1]
+    assert 'this part of mmpose_ssa needs mmcv: run' in message
 
 
 def test_an_unknown_name_stays_an_attribute_error():
@@ -86,36 +90,19 @@ def test_an_unknown_name_stays_an_attribute_error():
         mmpose_ssa.nonsense  # noqa: B018
 
 
-def test_every_room_is_a_file_and_none_of_them_is_pure():
-    package = ROOT / 'mmpose_ssa'
-    folders = {'comparisons', 'benchmarks'}
-    assert all((package / f / '__init__.py').is_file() for f in folders)
-    assert not set(PURE) & set(mmpose_ssa.ROOMS)
-    files = {path.stem for path in package.glob('*.py')}
-    assert files | folders == {*PURE, *mmpose_ssa.ROOMS, '__init__'}
-    assert mmpose_ssa.REGISTERED[0] == mmpose_ssa.ROOMS[0] == 'compat'
-
-
 # --- with MMPose ------------------------------------------------------------
 
 
-def test_rooms_that_register_are_imported_with_the_package():
-    package = ROOT / 'mmpose_ssa'
+def test_register_imports_every_module_that_registers_something():
     registering = {
-        path.relative_to(package).parts[0].removesuffix('.py')
-        for path in package.rglob('*.py')
+        '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+        for path in FOLDER.rglob('*.py')
         if '.register_module(' in path.read_text()}
-    assert registering and registering <= set(mmpose_ssa.REGISTERED)
-
-
-def test_rooms_that_only_tools_need_are_imported_on_demand():
-    code = ('import sys, mmpose_ssa\n'
-            'lazy = [room for room in ("refined_results", "comparison_run",\n'
-            '        "benchmarks") if f"mmpose_ssa.{room}" in sys.modules]\n'
-            'print(lazy, mmpose_ssa.machine.machine.__name__)')
+    code = ('import sys, mmpose_ssa.register\n'
+            'print(*sorted(sys.modules), sep="\\n")')
     said = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
                           capture_output=True, text=True, cwd=ROOT)
-    assert said.stdout.strip() == '[] machine', said.stderr
+    assert registering and registering <= set(said.stdout.split()), said.stderr
 
 
 # --- metadata and requirements ----------------------------------------------

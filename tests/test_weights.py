@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner, load_checkpoint
 from mmpose.registry import MODELS
 
-from mmpose_ssa.drawn_people import write_dataset
+from mmpose_ssa.synthetic.dataset import write_dataset
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / 'tools'))
@@ -83,8 +83,8 @@ def measured(cfg, folder, name):
 
 
 def ceiling(folder):
-    """What perfect outputs reach there, as ``tools/ceiling.py`` measures."""
-    tool = runpy.run_path(str(ROOT / 'tools/ceiling.py'))
+    """What perfect outputs reach there, as ``tools/oracle.py`` measures."""
+    tool = runpy.run_path(str(ROOT / 'tools/oracle.py'))
     cfg = tool['ceiling_config'](Namespace(
         config=str(ROOT / 'configs/demo/ssa_demo.py'), ann_file=None,
         img_dir=None, work_dir='', ignore_unlabelled=False,

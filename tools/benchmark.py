@@ -15,10 +15,9 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
+from benchmarks.report import markdown, replaced
+from machine import machine
 from mmengine.registry import init_default_scope
-
-from mmpose_ssa.benchmarks.report import markdown, replaced
-from mmpose_ssa.machine import machine
 
 SECTIONS = ('decoding', 'forward', 'memory', 'pipeline')
 
@@ -58,7 +57,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     for section in args.sections or SECTIONS:
-        room = import_module(f'mmpose_ssa.benchmarks.{section}')
+        room = import_module(f'benchmarks.{section}')
         options = dict(quick=args.quick)
         if 'data_root' in inspect.signature(room.measure).parameters:
             options.update(data_root=args.data_root)

@@ -23,13 +23,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from comparison_run import Run, run_all
+from comparison_table import markdown
 from mmengine.config import Config, DictAction
 from mmengine.fileio import dump
 
-from mmpose_ssa.comparison_run import Run, run_all
-from mmpose_ssa.comparison_table import markdown
-from mmpose_ssa.inferencer import load_estimator, read_config
-from mmpose_ssa.training_budget import with_budget
+from mmpose_ssa.apis.inferencer import load_estimator, read_config
+from mmpose_ssa.engine.training_budget import with_budget
 
 # --- arguments --------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from typing import Dict
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-from mmpose_ssa.complexity import count
-from mmpose_ssa.inferencer import read_config
+from mmpose_ssa.apis.inferencer import read_config
+from mmpose_ssa.evaluation.complexity import count
 
 
 def counts(config: str) -> Dict[str, int]:

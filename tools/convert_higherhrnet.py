@@ -16,15 +16,15 @@ import re
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
-import mmpose_ssa  # noqa: F401  before mmpose.apis  # isort: split
+import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
 import torch
 import torch.nn as nn
 from mmpose.apis import init_model
+from published_weights import (convert_command, listed, read_weights, renamed,
+                               save_weights)
 from torch import Tensor
 
-from mmpose_ssa.inferencer import read_config
-from mmpose_ssa.published_weights import (convert_command, listed,
-                                          read_weights, renamed, save_weights)
+from mmpose_ssa.apis.inferencer import read_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/comparisons'
 # by width and number of keypoints

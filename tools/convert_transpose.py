@@ -12,15 +12,14 @@ import re
 from pathlib import Path
 from typing import Dict
 
-import mmpose_ssa  # noqa: F401  before mmpose.apis  # isort: split
+import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
 import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmpose.apis import init_model
+from published_weights import (convert_command, listed, read_weights, renamed,
+                               save_weights)
 from torch import Tensor
-
-from mmpose_ssa.published_weights import (convert_command, listed,
-                                          read_weights, renamed, save_weights)
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/transpose'
 LAYERS = (3, 4)  # of the encoder, in the models that have a config

@@ -49,7 +49,7 @@ def test(config: str, weights: str, out: Path, data: str) -> Dict[str, float]:
 def ceiling(data: str) -> Dict[str, float]:
     """What the decoder makes of perfect outputs on the same images."""
     command = [
-        str(Path(sys.executable).parent / 'python'), 'tools/ceiling.py',
+        str(Path(sys.executable).parent / 'python'), 'tools/oracle.py',
         f'{CONFIGS}/ssa_demo.py', '--ann-file',
         f'{data}/annotations/person_keypoints_val2017.json', '--img-dir',
         f'{data}/val2017'
@@ -92,7 +92,7 @@ def main() -> None:
     args = parse_args()
     begin, args.out = time.perf_counter(), args.out.resolve()
     data = str(args.out / 'drawn')
-    run('python', 'tools/draw_people.py', data, '--size', '160',
+    run('python', 'tools/synthesize.py', data, '--size', '160',
         '--max-people', '3', '--min-height', '0.6', '--train',
         str(args.train), '--val', str(args.val))
     run('mim', 'train', 'mmpose', f'{CONFIGS}/ssa_demo_minutes.py',

@@ -11,10 +11,10 @@ from typing import Dict, List, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmpose_ssa.error_diagnosis import (AREA_RANGE, ERRORS, KINDS, Diagnosis,
-                                        diagnose)
-from mmpose_ssa.keypoint_results import read_results, read_truth
-from mmpose_ssa.oks_evaluation import OKS_THRESHOLDS
+from mmpose_ssa.diagnosis.evaluator import (AREA_RANGE, ERRORS, KINDS,
+                                            Diagnosis, diagnose)
+from mmpose_ssa.diagnosis.oks import OKS_THRESHOLDS
+from mmpose_ssa.diagnosis.results import read_results, read_truth
 
 # --- table ------------------------------------------------------------------
 

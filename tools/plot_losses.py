@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-import mmpose_ssa  # noqa: F401 (registers the loss)
+import mmpose_ssa.register  # noqa: F401 (registers the loss)
 
 
 class Curves(NamedTuple):

@@ -6,7 +6,8 @@
 import argparse
 from pathlib import Path
 
-from mmpose_ssa.inferencer import check_device, load_model, write_predictions
+from mmpose_ssa.apis.inferencer import (check_device, load_model,
+                                        write_predictions)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from pickle import UnpicklingError
 import torch
 from mmengine.runner import CheckpointLoader
 
-import mmpose_ssa  # noqa: F401 (lets MMEngine's checkpoints be loaded)
+import mmpose_ssa.register  # noqa: F401 (lets MMEngine's checkpoints be loaded)
 
 
 def published(checkpoint: dict) -> dict:

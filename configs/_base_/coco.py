@@ -1,7 +1,8 @@
 # Persons of COCO for training and testing, and the run-time of both: what the
 # models of `_base_/` share. They add data_mode, pipelines and batch sizes.
 _base_ = ['mmpose::_base_/default_runtime.py']
-custom_imports = dict(imports=['mmpose_ssa'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['mmpose_ssa.register'], allow_failed_imports=False)
 
 # data
 dataset_type = 'CheckedCocoDataset'

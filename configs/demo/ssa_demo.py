@@ -1,5 +1,5 @@
 # A thin SSA for drawn people and CPUs: two ResNet stages, stride 8, 160x160.
-# Data: python tools/draw_people.py data/drawn --size 160 --max-people 3
+# Data: python tools/synthesize.py data/drawn --size 160 --max-people 3
 #           --min-height 0.6 --train 12000 --val 300
 _base_ = ['../_base_/ssa.py']
 

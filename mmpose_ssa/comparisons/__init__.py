@@ -4,5 +4,7 @@ Associative embedding and HigherHRNet find persons by tags: with every keypoint
 the network predicts a number that is alike within a person. HigherHRNet adds a
 second, higher resolution. DEKR and CID are MMPose's, mended.
 """
+from ..engine import compat  # noqa: F401  before MMPose  # isort: split
+
 from . import (ceiling, codec, dekr_head, head, losses,  # noqa: F401
-               masked_codecs)
+               masked_codecs, operators)

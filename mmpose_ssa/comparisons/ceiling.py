@@ -10,8 +10,8 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from ..ceiling import annotated_keypoints
-from ..estimator import FastEstimator
+from ..evaluation.oracle import annotated_keypoints
+from ..models.estimator import FastEstimator
 from .codec import TagGrouping
 
 # Between the tags of two persons; 1 is the threshold of one person.

@@ -36,8 +36,8 @@ from mmpose.codecs.utils import generate_gaussian_heatmaps, refine_keypoints
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from ..codec import COCO_ORDER
-from ..grouping import check_order
+from ..decoding.grouping import check_order
+from ..models.codec import COCO_ORDER
 
 
 @KEYPOINT_CODECS.register_module()

@@ -7,7 +7,7 @@ from mmpose.models.heads import DEKRHead
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from ..deformable import deform_conv2d
+from .deformable import deform_conv2d
 
 
 class CPUDeformConv2d(DeformConv2d):

@@ -1,0 +1,1 @@
+"""Prediction, pictures, and the refining of result files."""

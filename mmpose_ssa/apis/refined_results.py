@@ -1,0 +1,277 @@
+"""COCO results of any model, refined by any top-down model of MMPose.
+
+Results are what ``tools/predict.py`` or ``CocoMetric(outfile_prefix=...)``
+writes: a list of persons with ``image_id``, ``score`` and ``keypoints``, x, y
+and score of each of the K, score 0 where missing; where a person is, says
+``person_places``.
+"""
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+from ..datasets.coco import LoadCheckedImage
+from ..decoding.refinement import keypoint_extents
+from ..diagnosis.places import check_place, person_arrays
+from ..diagnosis.result_format import check_mask, check_result, keypoint_names
+from ..diagnosis.results import known_sigmas
+from ..models.refiner import Refiner
+
+
+def read_json(path: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} does not exist: correct the path')
+    try:
+        return json.loads(Path(path).read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path} is not JSON ({error}): it is damaged or was '
+                         'not written to the end') from error
+
+
+def read_results(path: str, content: str = 'keypoints') -> List[dict]:
+    """Read and check the results of a file.
+
+    Args:
+        path: The file.
+        content: ``'keypoints'`` or, of masks, ``'segmentation'``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not hold such results in COCO's format.
+    """
+    results = read_json(path)
+    if not isinstance(results, list):
+        raise ValueError(
+            f'{path} holds a {type(results).__name__}, not a list of results: '
+            'give what tools/predict.py or a metric with outfile_prefix '
+            'wrote, not annotations')
+    for i, result in enumerate(results):
+        name = f'result {i} of {path}'
+        check_result(result, name, ('image_id', 'score', content))
+        if result.get('segmentation') is not None:
+            check_mask(result['segmentation'], name)
+        if not isinstance(result.get('file_name', ''), str):
+            raise ValueError(f"{name} has the file_name "
+                             f"{result['file_name']!r}: it must be a text")
+    counts = {len(r['keypoints']) for r in results if 'keypoints' in r}
+    if len(counts) > 1:
+        raise ValueError(
+            f'the results of {path} have {sorted(counts)} numbers as '
+            'keypoints: refine those of one kind of skeleton at a time')
+    return results
+
+
+def read_annotations(path: str) -> dict:
+    """Read a COCO file that lists images, and check what it says of them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not list images in COCO's format.
+    """
+    content = read_json(path)
+    images = content.get('images') if isinstance(content, dict) else None
+    if not isinstance(images, list) or not all(
+            isinstance(entry, dict)
+            and isinstance(entry.get('id'), (int, str))
+            and isinstance(entry.get('file_name'), str) for entry in images):
+        raise ValueError(
+            f"{path} must be an object whose 'images' is a list of objects "
+            "with 'id' and 'file_name': are results and annotations "
+            'interchanged?')
+    for key in ('annotations', 'categories'):
+        entries = content.get(key, [])
+        if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) for entry in entries):
+            raise ValueError(f'{key!r} of {path} must be a list of objects: '
+                             "give a file in COCO's format")
+    return content
+
+
+def with_masks(results: List[dict], masks: List[dict]) -> List[dict]:
+    """Give keypoint results the masks of the same test.
+
+    Args:
+        results: Keypoint results, as ``CocoMetric`` writes them.
+        masks: Results with ``image_id``, ``score`` and ``segmentation``, as
+            :class:`PersonMaskMetric` writes them, each image's in the same
+            order.
+
+    Returns:
+        New results with ``segmentation``.
+
+    Raises:
+        ValueError: If the two are not of one test.
+    """
+    by_image = defaultdict(list)
+    for mask in masks:
+        by_image[mask['image_id']].append(mask)
+    paired = []
+    for result in results:
+        left = by_image[result['image_id']]
+        if not left or not np.isclose(left[0]['score'], result['score']):
+            raise ValueError(
+                f"image {result['image_id']}: no mask has the place and the "
+                f"score {result['score']} of its keypoints: give the masks "
+                'that the same test wrote')
+        paired.append(dict(result, segmentation=left.pop(0)['segmentation']))
+    over = {image: len(left) for image, left in by_image.items() if left}
+    if over:
+        image, number = next(iter(over.items()))
+        raise ValueError(
+            f'image {image}: {number} masks have no keypoints, and so in '
+            f'{len(over)} images: give the masks that the same test wrote')
+    return paired
+
+
+def image_files(results: List[dict], img_dir: str,
+                annotations: Optional[dict] = None) -> Dict[Any, Path]:
+    """Find the images of results.
+
+    Args:
+        results: What :func:`read_results` returns.
+        img_dir: Folder of the images.
+        annotations: Content of a COCO file that lists them; without it, the
+            results themselves must have ``file_name``.
+
+    Returns:
+        The file of each image id.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If an image is not listed.
+    """
+    entries = (results if annotations is None
+               else annotations.get('images', ()))
+    key = 'image_id' if annotations is None else 'id'
+    names = {e[key]: e['file_name'] for e in entries if 'file_name' in e}
+    wanted = list(dict.fromkeys(result['image_id'] for result in results))
+    unknown = [i for i in wanted if i not in names]
+    if unknown and annotations is None:
+        raise ValueError(
+            f'the results of image {unknown[0]} have no file_name: name the '
+            'annotation file of the tested images (--ann-file)')
+    if unknown:
+        raise ValueError(
+            f'results of {len(unknown)} images that the annotation file does '
+            f'not list ({", ".join(map(str, unknown[:5]))}): they are of '
+            'another data set; name the file of the tested images')
+    files = {i: Path(img_dir) / names[i] for i in wanted}
+    for path in files.values():
+        if not path.is_file():
+            raise FileNotFoundError(f'image {path} does not exist: name the '
+                                    'folder of the tested images')
+    return files
+
+
+def check_names(refiner: Refiner, results: List[dict],
+                annotations: Optional[dict] = None) -> None:
+    """Raise ValueError unless the refiner finds the results' keypoints."""
+    if not results:
+        return
+    categories = (annotations or {}).get('categories', ())
+    names = [keypoint_names(c) for c in categories if c.get('keypoints')]
+    refiner.check_keypoints(
+        len(results[0]['keypoints']) // 3,
+        names=list(names[0]) if names else None,
+        sigmas=_named_sigmas(names[0]) if names else None)
+
+
+def _named_sigmas(names: Sequence[str]) -> Optional[List[float]]:
+    """The sigmas of COCO's and CrowdPose's keypoints; of others, None."""
+    try:
+        return known_sigmas(names)
+    except ValueError:
+        return None
+
+
+def check_places(results: List[dict],
+                 annotations: Optional[dict] = None) -> None:
+    """Raise ValueError if a box or a mask does not belong to its image.
+
+    Of images whose size the annotations tell; :func:`refine_results` checks
+    them all, but only as it comes to them.
+    """
+    sizes = {
+        entry['id']: (entry['height'], entry['width'])
+        for entry in (annotations or {}).get('images', ())
+        if all(isinstance(entry.get(side), int) and entry[side] > 0
+               for side in ('height', 'width'))
+    }
+    for i, result in enumerate(results):
+        if result['image_id'] in sizes:
+            check_place(result, i, *sizes[result['image_id']])
+
+
+def refine_results(refiner: Refiner,
+                   results: List[dict],
+                   files: Dict[Any, Path],
+                   fill: bool = True,
+                   rescore: bool = False,
+                   device: str = 'cpu') -> List[dict]:
+    """Look again at the persons of results.
+
+    Args:
+        refiner: The top-down model.
+        results: What :func:`read_results` or :func:`with_masks` returns.
+        files: What :func:`image_files` returns.
+        fill: Fill missing keypoints (Refinement#2) or not (#1).
+        rescore: Make the instance score the mean of the keypoint scores,
+            missing ones counting 0, instead of leaving it.
+        device: As PyTorch names it.
+
+    Returns:
+        New results in the same order; ``bbox`` is the extent of the found
+        keypoints.
+
+    Raises:
+        ValueError: If a box or a mask does not belong to its image.
+    """
+    refined = list(results)
+    places = defaultdict(list)
+    for i, result in enumerate(results):
+        places[result['image_id']].append(i)
+    for image_id in track_iter_progress(list(places)):
+        image = LoadCheckedImage()(dict(img_path=str(files[image_id])))['img']
+        persons = [results[i] for i in places[image_id]]
+        for i, person in zip(places[image_id], persons):
+            check_place(person, i, *image.shape[:2])
+        for i, person in zip(
+                places[image_id],
+                _refine_image(refiner, persons, image, fill, rescore, device)):
+            refined[i] = person
+    return refined
+
+
+def _refine_image(refiner: Refiner, persons: List[dict], image: np.ndarray,
+                  fill: bool, rescore: bool, device: str) -> List[dict]:
+    """The refined results of one image."""
+    points, scores, extents = person_arrays(persons)
+    points, scores = refiner.refine(
+        image, points, scores, [p.get('segmentation') for p in persons],
+        extents, fill, device=device)
+    boxes = keypoint_extents(points, scores)
+    return [
+        _changed(*one, rescore) for one in zip(persons, points, scores, boxes)
+    ]
+
+
+def _changed(person: dict, points: np.ndarray, scores: np.ndarray,
+             box: np.ndarray, rescore: bool) -> dict:
+    """A result with other keypoints."""
+    changes = dict(
+        keypoints=np.column_stack([points, scores]).ravel().tolist(),
+        bbox=[*box[:2].tolist(), *(box[2:] - box[:2]).tolist()])
+    if 'keypoint_scores' in person:
+        changes['keypoint_scores'] = scores.tolist()
+    if rescore:
+        changes['score'] = float(scores.mean())
+    return {**person, **changes}

@@ -1,0 +1,1 @@
+"""From heatmaps and attention rows to persons with masks; numpy only."""

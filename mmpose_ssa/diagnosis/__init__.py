@@ -1,0 +1,1 @@
+"""Errors of keypoint results and the AP that each costs; numpy only."""

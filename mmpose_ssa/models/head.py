@@ -1,0 +1,165 @@
+"""Deconvolutions, heatmaps, both losses, and persons from them.
+
+Eqs. (1) and (4) of "Attend to Who You Are". Eq. (1) writes a norm without a
+square; like HigherHRNet and DEKR, from which its mask M comes, this is the
+masked squared error averaged over images, types and cells.
+"""
+from typing import List, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData, PixelData
+from mmpose.models.heads import HeatmapHead
+from mmpose.models.utils.tta import flip_heatmaps
+from mmpose.registry import MODELS
+from torch import Tensor
+
+from ..decoding.coordinates import content_box
+from .encoder import Attention, MeanAttention
+
+Features = Tuple[Attention, Tensor]
+
+
+@MODELS.register_module()
+class SSAHead(HeatmapHead):
+    """Heatmap head whose second loss supervises the attention.
+
+    Args:
+        in_channels: d, channels of the encoded features.
+        out_channels: K.
+        deconv_out_channels: One entry per doubling, log2(r / 4) of them.
+        deconv_kernel_sizes: As many.
+        loss: The heatmap loss; its weight is alpha.
+        mask_loss: The instance mask loss; its weight is beta. With weight 0
+            it is not a loss: ``mask_error`` is logged instead of
+            ``loss_mask``.
+        decoder: The codec, :class:`AttentionGrouping`.
+        init_cfg: As in :class:`HeatmapHead`.
+    """
+
+    def __init__(self,
+                 in_channels: int = 192,
+                 out_channels: int = 17,
+                 deconv_out_channels: Sequence[int] = (192, 192),
+                 deconv_kernel_sizes: Sequence[int] = (4, 4),
+                 loss: dict = dict(type='KeypointMSELoss'),
+                 mask_loss: dict = dict(type='AttentionMaskLoss'),
+                 decoder: dict = None,
+                 init_cfg: dict = None) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            deconv_out_channels=deconv_out_channels,
+            deconv_kernel_sizes=deconv_kernel_sizes,
+            loss=loss,
+            decoder=decoder,
+            init_cfg=init_cfg)
+        self.mask_loss_module = MODELS.build(mask_loss)
+        if decoder and self.decoder.num_keypoints != out_channels:
+            raise ValueError(
+                f'out_channels {out_channels} must be the number of keypoints '
+                f'of the decoder, {self.decoder.num_keypoints}')
+
+    def loss(self,
+             feats: Features,
+             batch_data_samples: list,
+             train_cfg: dict = {}) -> dict:
+        """Both losses of Eq. (4), weighted.
+
+        Args:
+            feats: The attention and the encoded features (B, d, h, w).
+            batch_data_samples: B samples with ``gt_fields`` and
+                ``gt_instance_labels`` of the codec.
+            train_cfg: Not used.
+
+        Returns:
+            ``loss_kpt``, and ``loss_mask`` or ``mask_error``, scalars.
+        """
+        heatmaps = self.forward(feats)
+        fields = [sample.gt_fields for sample in batch_data_samples]
+        labels = [sample.gt_instance_labels for sample in batch_data_samples]
+        target = torch.stack([field.heatmaps for field in fields])
+        valid = torch.stack([field.heatmap_mask for field in fields])
+        if heatmaps.shape != target.shape:
+            raise ValueError(
+                f'heatmaps {tuple(heatmaps.shape)} but targets '
+                f'{tuple(target.shape)}: backbone stride and deconvolutions '
+                "do not give the codec's heatmap_size")
+        if self.decoder is not None:
+            self.decoder.check_grid(feats[0].grid, target.shape[2:])
+        losses = dict(
+            loss_kpt=self.loss_module(heatmaps.float(), target, None, valid))
+        error = self.mask_loss_module(
+            feats[0], [label.keypoint_tokens for label in labels],
+            [label.keypoint_weights for label in labels],
+            [field.instance_masks for field in fields])
+        weight = self.mask_loss_module.loss_weight
+        losses.update(
+            dict(loss_mask=weight * error) if weight else dict(
+                mask_error=error))
+        return losses
+
+    def predict(self,
+                feats: Union[Features, List[Features]],
+                batch_data_samples: list,
+                test_cfg: dict = {}):
+        """Persons in the frame of the network input.
+
+        Args:
+            feats: As in :meth:`loss`; with ``flip_test`` a list of two, of
+                the image and of its mirror image.
+            batch_data_samples: B samples with the meta keys of
+                ``BottomupResize`` and ``ori_shape``.
+            test_cfg: ``flip_test``, ``shift_heatmap``, ``output_heatmaps``
+                (the predictions then come with heatmaps, (K, H/4, W/4)) and
+                ``output_attention`` (adds ``keypoint_attention``,
+                (P, K, h, w), 0 where the keypoint is missing).
+
+        Returns:
+            list[InstanceData]: keypoints (P, K, 2) and bboxes (P, 4) xyxy in
+            ``_inp`` pixels, keypoint_scores (P, K), bbox_scores (P,),
+            attention_maps (P, h, w) in token cells.
+        """
+        if test_cfg.get('flip_test', False):
+            heatmaps, attention = self._average(feats, batch_data_samples[0],
+                                                test_cfg)
+        else:
+            heatmaps, attention = self.forward(feats), feats[0]
+        preds = []
+        for image, sample in enumerate(batch_data_samples):
+            persons = self.decoder.decode(heatmaps[image], attention, image,
+                                          content_box(sample.metainfo))
+            preds.append(
+                as_instances(persons,
+                             test_cfg.get('output_attention', False)))
+        if test_cfg.get('output_heatmaps', False):
+            return preds, [PixelData(heatmaps=hm) for hm in heatmaps.detach()]
+        return preds
+
+    def _average(self, feats, sample, test_cfg) -> Tuple[Tensor, Attention]:
+        """Mean of an image's outputs and its mirror image's, un-flipped."""
+        plain, mirrored = feats
+        flipped = flip_heatmaps(
+            self.forward(mirrored),
+            flip_indices=sample.metainfo['flip_indices'],
+            shift_heatmap=test_cfg.get('shift_heatmap', True))
+        return ((self.forward(plain) + flipped) / 2,
+                MeanAttention([plain[0], mirrored[0].flipped()]))
+
+
+def as_instances(persons, output_attention: bool) -> InstanceData:
+    """Decoded persons in MMPose's terms; boxes are the keypoints' extent."""
+    found = persons.candidates >= 0
+    inside = [persons.keypoints[p][found[p]] for p in range(len(found))]
+    boxes = [[*points.min(axis=0), *points.max(axis=0)] for points in inside]
+    instances = InstanceData(
+        keypoints=persons.keypoints,
+        keypoint_scores=persons.keypoint_scores,
+        bbox_scores=persons.scores,
+        bboxes=np.reshape(np.array(boxes, np.float64), (-1, 4)),
+        attention_maps=persons.maps)
+    if output_attention:
+        nothing = np.zeros((1, *persons.rows.shape[1:]), np.float32)
+        rows = np.concatenate([persons.rows, nothing])
+        instances.keypoint_attention = rows[persons.candidates]
+    return instances

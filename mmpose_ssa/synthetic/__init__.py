@@ -1,0 +1,1 @@
+"""Synthetic people in COCO format; numpy and OpenCV only."""

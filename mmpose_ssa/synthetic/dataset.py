@@ -1,0 +1,234 @@
+"""Data to try without COCO: drawn people, a data set in COCO's layout.
+
+What stands behind it, from the inside out; each can be read alone:
+
+- ``drawn_skeleton``: a small 3D skeleton with joint limits, posed and turned;
+- ``drawn_hull``: hulls of circles filled with a texture, all that is drawn;
+- ``drawn_figure``: a skeleton, dressed and painted part by part;
+- ``drawn_annotation``: masks to polygons; where they differ from COCO's;
+- ``drawn_background``: clutter;
+- ``drawn_scene``: people in front of people, and what hides them.
+
+Pure: numpy, cv2 and pycocotools only; :func:`write_dataset` alone writes
+files.
+"""
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Callable, Iterable, List, NamedTuple, Optional, Union
+
+import cv2
+
+from .annotation import overlapping
+from .scene import Scene, check_scene, check_whole, draw_scene
+from .skeleton import KEYPOINT_NAMES
+
+__all__ = ['KEYPOINT_NAMES', 'Scene', 'draw_scene', 'write_dataset']
+
+DRAWING_VERSION = 1  # raise it when the same seed gives other bytes
+SPLITS = ('train', 'val')
+# The limbs of COCO's category, as pairs of keypoints counted from 1.
+SKELETON = ((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12),
+            (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11), (2, 3),
+            (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7))
+
+Progress = Optional[Callable[[int, int], None]]
+
+
+class _Job(NamedTuple):
+    """An image to be drawn; it can be sent to another process."""
+    root: Path
+    split: str
+    index: int  # within the split
+    seed: int  # of the data set
+    options: dict  # of `draw_scene`
+
+
+class _Record(NamedTuple):
+    """What the annotation file says of a drawn image."""
+    image: dict
+    annotations: List[dict]
+    overlapping: int  # persons
+
+
+def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
+                  size: int = 320, seed: int = 0, workers: int = 2,
+                  progress: Progress = None, max_people: int = 5,
+                  min_height: float = .25) -> dict:
+    """Draw a data set in COCO's layout.
+
+    ``root/annotations/person_keypoints_{train,val}2017.json`` and
+    ``root/{train,val}2017/*.jpg``. The same arguments give the same bytes,
+    whatever the number of workers; more images leave the first ones as they
+    are. Complete sets of the same settings are left alone; anything else
+    that this function wrote is drawn again.
+
+    Args:
+        root: Folder, made if missing.
+        train: Number of training images.
+        val: Number of validation images.
+        size: Width and height of the images [px].
+        seed: Whole number >= 0.
+        workers: Number of processes; 1 draws in this one.
+        progress: Called as ``progress(done, total)`` after each image.
+        max_people: As in :func:`draw_scene`.
+        min_height: As in :func:`draw_scene`.
+
+    Returns:
+        dict: Numbers of ``images``, ``persons``, ``overlapping`` (persons)
+        and ``drawn`` (images drawn by this call, 0 if all was there).
+
+    Raises:
+        ValueError: If an argument makes no sense.
+        FileExistsError: If ``root`` holds annotations of somebody else.
+    """
+    counts = dict(train=train, val=val)
+    for name, value, low in (('train', train, 0), ('val', val, 0),
+                             ('seed', seed, 0), ('workers', workers, 1)):
+        check_whole(name, value, low)
+    options = dict(size=size, max_people=max_people, min_height=min_height)
+    check_scene(**options)
+    root = Path(root)
+    plans = {split: dict(version=DRAWING_VERSION, seed=seed, **options,
+                         images=counts[split]) for split in SPLITS}
+    tallies = {split: _finished(root, split, plans[split]) for split in SPLITS}
+    todo = [split for split in SPLITS if tallies[split] is None]
+    for split in todo:
+        _clear(root, split)
+    jobs = [_Job(root, split, index, seed, options)
+            for split in todo for index in range(counts[split])]
+    records = _run(jobs, workers, progress)
+    for split in todo:
+        mine = [record for record, job in zip(records, jobs)
+                if job.split == split]
+        tallies[split] = _write_annotations(root, split, plans[split], mine)
+    return dict(images=train + val, drawn=len(jobs), **{
+        key: sum(tally[key] for tally in tallies.values())
+        for key in ('persons', 'overlapping')})
+
+
+# ------------------------------------------------------------ what is there
+
+
+def _annotation_path(root: Path, split: str) -> Path:
+    return root / 'annotations' / f'person_keypoints_{split}2017.json'
+
+
+def _finished(root: Path, split: str, plan: dict) -> Optional[dict]:
+    """Tally of a complete split drawn by this plan, else None."""
+    path = _annotation_path(root, split)
+    if not path.is_file():
+        return None
+    content = _read_own(path)
+    info, folder = content['info'], root / f'{split}2017'
+    complete = all((folder / image['file_name']).is_file()
+                   for image in content['images'])
+    return info['tally'] if complete and info['drawn_people'] == plan else None
+
+
+def _read_own(path: Path) -> dict:
+    """Content of an annotation file that this module wrote."""
+    try:
+        content = json.loads(path.read_text())
+        content['info']['drawn_people'], content['info']['tally']
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(
+            f'{path} exists and was not written by drawn_people: choose '
+            'another folder, or delete that file') from error
+    return content
+
+
+def _clear(root: Path, split: str) -> None:
+    """Make folders; remove what an earlier call with other settings left."""
+    folder = root / f'{split}2017'
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _annotation_path(root, split)
+    path.parent.mkdir(exist_ok=True)
+    if path.is_file():
+        images = _read_own(path)['images']
+        path.unlink()  # first: images without their file are never believed
+        for image in images:
+            (folder / image['file_name']).unlink(missing_ok=True)
+
+
+# ----------------------------------------------------------------- drawing
+
+
+def _run(jobs: List[_Job], workers: int, progress: Progress) -> List[_Record]:
+    """Draw all jobs; returns their records, in order."""
+    if workers == 1 or len(jobs) < 2:
+        return _collect(map(_draw_image, jobs), len(jobs), progress)
+    # A forked child that changes OpenCV's number of threads waits for ever
+    # for threads that only the parent has. So the parent ends them first.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with multiprocessing.get_context().Pool(
+                workers, cv2.setNumThreads, (1, )) as pool:
+            return _collect(pool.imap(_draw_image, jobs, chunksize=4),
+                            len(jobs), progress)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _collect(records: Iterable[_Record], total: int,
+             progress: Progress) -> List[_Record]:
+    """List of all records; reports each as it comes."""
+    collected = []
+    for record in records:
+        collected.append(record)
+        if progress is not None:
+            progress(len(collected), total)
+    return collected
+
+
+def _draw_image(job: _Job) -> _Record:
+    """Draw and save one image. Safe to fork or spawn."""
+    number = SPLITS.index(job.split)
+    scene = draw_scene((job.seed, number, job.index), **job.options)
+    # Beyond COCO's own ids, so that no file of COCO is ever overwritten.
+    image_id = 10_000_000 * (number + 1) + job.index
+    name = f'{image_id:012d}.jpg'
+    ok, data = cv2.imencode('.jpg', scene.image,
+                            [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not ok:
+        raise RuntimeError(f'OpenCV could not encode image {name}')
+    _write_atomically(job.root / f'{job.split}2017' / name, data.tobytes())
+    height, width = scene.image.shape[:2]
+    image = dict(id=image_id, file_name=name, width=width, height=height,
+                 license=1)
+    annotations = [dict(annotation, image_id=image_id, id=image_id * 100 + i)
+                   for i, annotation in enumerate(scene.annotations, 1)]
+    return _Record(image, annotations,
+                   int(overlapping(scene.silhouettes).sum()))
+
+
+# ----------------------------------------------------------------- writing
+
+
+def _write_annotations(root: Path, split: str, plan: dict,
+                       records: List[_Record]) -> dict:
+    """Write the annotation file of a split; returns its tally."""
+    annotations = [annotation for record in records
+                   for annotation in record.annotations]
+    tally = dict(persons=sum(not a['iscrowd'] for a in annotations),
+                 overlapping=sum(record.overlapping for record in records))
+    category = dict(id=1, name='person', supercategory='person',
+                    keypoints=KEYPOINT_NAMES, skeleton=SKELETON)
+    content = dict(
+        info=dict(description='Drawn people', version=str(DRAWING_VERSION),
+                  year=2017, drawn_people=plan, tally=tally),
+        licenses=[dict(id=1, name='Apache License 2.0', url='')],
+        images=[record.image for record in records], annotations=annotations,
+        categories=[category])
+    _write_atomically(_annotation_path(root, split),
+                      json.dumps(content).encode())
+    return tally
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    """A reader sees the whole file or none."""
+    part = path.with_name(path.name + '.part')
+    part.write_bytes(data)
+    os.replace(part, path)

@@ -1,0 +1,522 @@
+"""COCO results in, refined COCO results out, and what is refused."""
+import copy
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import METRICS, MODELS
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mmpose_ssa.apis.inferencer import load_model, write_predictions
+from mmpose_ssa.apis.refined_results import (check_places, refine_results,
+                                             with_masks)
+from mmpose_ssa.decoding.masks import encode_rle
+from mmpose_ssa.diagnosis.result_format import run_lengths
+from mmpose_ssa.evaluation.keypoint_metric import (ground_truth,
+                                                   keypoint_figures)
+from mmpose_ssa.models.refiner import Refiner
+
+pytestmark = pytest.mark.usefixtures('mmpose')
+
+ROOT = Path(__file__).parents[2]
+TINY = str(ROOT / 'tests/data/ssa_tiny_64.py')
+TOPDOWN = str(ROOT / 'tests/data/topdown_tiny_256x192.py')
+SIZES = {1: (70, 110), 22: (64, 64)}  # height, width by image id
+K = 17
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """Random weights of the tiny SSA and of the tiny top-down model."""
+    folder = tmp_path_factory.mktemp('weights')
+    for config in (TINY, TOPDOWN):
+        torch.manual_seed(0)
+        model = MODELS.build(
+            dict(Config.fromfile(config).model, _scope_='mmpose'))
+        topdown = config == TOPDOWN
+        torch.nn.init.normal_(model.head.final_layer.weight,
+                              std=.5 if topdown else .05)
+        torch.nn.init.constant_(model.head.final_layer.bias, 5 * topdown)
+        torch.save(dict(state_dict=model.state_dict(), meta={}),
+                   folder / f'{Path(config).stem}.pth')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def refiner(weights):
+    return TOPDOWN, str(weights / 'topdown_tiny_256x192.pth')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory, weights):
+    """Images, annotations, and what the tiny SSA finds on them."""
+    folder, rng = tmp_path_factory.mktemp('data'), np.random.default_rng(0)
+    images = []
+    for number, (h, w) in SIZES.items():
+        picture = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+        images.append(dict(id=number, file_name=f'{number}.png', width=w,
+                           height=h))
+    points = np.column_stack([rng.uniform(10, 50, (K, 2)), np.full(K, 2)])
+    names = parse_pose_metainfo(dict(
+        from_file='configs/_base_/datasets/coco.py'))['keypoint_id2name']
+    content = dict(
+        images=images,
+        categories=[dict(id=1, name='person', keypoints=[
+            names[k] for k in range(K)])],
+        annotations=[dict(
+            id=1, image_id=1, category_id=1, iscrowd=0, num_keypoints=K,
+            keypoints=points.ravel().tolist(), bbox=[10, 10, 40, 40],
+            area=1600.)])
+    (folder / 'persons.json').write_text(json.dumps(content))
+    model = load_model(TINY, str(weights / 'ssa_tiny_64.pth'))
+    write_predictions(model, [str(folder / f'{i}.png') for i in SIZES],
+                      str(folder))
+    return folder
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['refine.py', *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools/refine.py'), run_name='__main__')
+
+
+def keypoints(results):
+    return np.array([result['keypoints'] for result in results])
+
+
+# --- the command ------------------------------------------------------------
+
+
+def refined_by_the_estimator(data, weights, refiner, fill):
+    cfg = Config.fromfile(TINY)
+    cfg.model.refiner = dict(config=refiner[0], checkpoint=refiner[1])
+    cfg.model.test_cfg.fill_missing = fill
+    cfg.test_dataloader.dataset.pipeline[0].keep_original = True
+    model = load_model(cfg, str(weights / 'ssa_tiny_64.pth'))
+    out = data / f'estimator_{fill}'
+    return write_predictions(model, [str(data / f'{i}.png') for i in SIZES],
+                             str(out))
+
+
+@pytest.mark.parametrize('fill', [True, False])
+def test_it_gives_what_the_estimator_gives(monkeypatch, tmp_path, capsys,
+                                           data, weights, refiner, fill):
+    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+            '--img-dir', data, '--out', tmp_path / 'new/refined.json',
+            *([] if fill else ['--no-fill']))
+    results = json.loads((tmp_path / 'new/refined.json').read_text())
+    expected = refined_by_the_estimator(data, weights, refiner, fill)
+    assert len(results) == len(expected) > 2
+    for result, wanted in zip(results, expected):
+        assert result.keys() == wanted.keys()
+        for key in ('keypoints', 'keypoint_scores', 'score', 'bbox'):
+            assert_allclose(result[key], wanted[key], atol=1e-3)
+        for key in ('image_id', 'file_name', 'category_id', 'segmentation'):
+            assert result[key] == wanted[key]
+    before = json.loads((data / 'predictions.json').read_text())
+    filled = (keypoints(results) != 0) & (keypoints(before) == 0)
+    assert filled.any() == fill
+    said = capsys.readouterr().out
+    assert f'{len(results)} persons in 2 images' in said
+    assert 'before' not in said  # nothing to compare with
+
+
+def test_results_and_masks_of_a_test(monkeypatch, tmp_path, data, refiner):
+    """Keypoints as CocoMetric writes them, masks as PersonMaskMetric does;
+    both are given the same samples."""
+    both = json.loads((data / 'predictions.json').read_text())
+    samples = [sample_of([r for r in both if r['image_id'] == number],
+                         number, *SIZES[number]) for number in (22, 1)]
+    for kind, more in (('PersonMaskMetric', {}),
+                       ('CocoMetric', dict(score_mode='bbox',
+                                           nms_mode='none'))):
+        metric = METRICS.build(dict(
+            type=kind, format_only=True, outfile_prefix=str(tmp_path / 'a'),
+            ann_file=str(data / 'persons.json'), **more))
+        metric.dataset_meta = parse_pose_metainfo(
+            dict(from_file='configs/_base_/datasets/coco.py'))
+        metric.process({}, copy.deepcopy(samples))
+        metric.evaluate(2)
+    points = json.loads((tmp_path / 'a.keypoints.json').read_text())
+    assert len(points) == len(both) and 'segmentation' not in points[0]
+    for name, given in (('both', data / 'predictions.json'),
+                        ('apart', tmp_path / 'a.keypoints.json')):
+        command(monkeypatch, given, '--topdown', *refiner, '--img-dir', data,
+                '--ann-file', data / 'persons.json',
+                '--out', tmp_path / f'{name}.json', *(
+                    ['--masks', tmp_path / 'a.masks.json']
+                    if name == 'apart' else []))
+    first, second = (json.loads((tmp_path / f'{name}.json').read_text())
+                     for name in ('both', 'apart'))
+    for results in (first, second):
+        results.sort(key=lambda result: (result['image_id'], result['score']))
+    assert_allclose(keypoints(second), keypoints(first), atol=1e-3)
+    for one, other in zip(first, second):
+        assert one['segmentation'] == other['segmentation']
+
+
+def sample_of(results, number, h, w):
+    """What a test hands its metrics for an image's results."""
+    points = keypoints(results).reshape(-1, K, 3)
+    return dict(
+        id=[number], img_id=number, ori_shape=(h, w), category_id=1,
+        gt_instances={},
+        pred_instances=dict(
+            keypoints=points[..., :2], keypoint_scores=points[..., 2],
+            bbox_scores=np.array([r['score'] for r in results]),
+            masks=[r['segmentation'] for r in results]))
+
+
+def test_figures_before_and_after(monkeypatch, tmp_path, capsys, data,
+                                  refiner):
+    """Eleven of 17 keypoints are found and exact, OKS 11/17: a match at the
+    thresholds 0.5, 0.55 and 0.6 of ten. The refiner knows the others."""
+    truth, = json.loads((data / 'persons.json').read_text())['annotations']
+    exact = np.reshape(truth['keypoints'], (K, 3))
+    points = exact.copy()
+    points[11:] = 0
+    (tmp_path / 'in.json').write_text(json.dumps([dict(
+        image_id=1, score=.9, keypoints=points.ravel().tolist())]))
+    monkeypatch.setattr(Refiner, 'predict', lambda self, image, boxes, device:
+                        (exact[None, :, :2], np.ones((1, K))))
+    command(monkeypatch, tmp_path / 'in.json', '--topdown', *refiner,
+            '--img-dir', data, '--ann-file', data / 'persons.json', '--out',
+            tmp_path / 'out.json')
+    table = capsys.readouterr().out.split('before  after\n')[1].splitlines()
+    assert table == [
+        'AP        0.300  1.000', 'AP .5     1.000  1.000',
+        'AP .75    0.000  1.000', 'AP (M)    0.300  1.000',
+        'AP (L)   -1.000 -1.000', 'AR        0.300  1.000',
+        f'of all {len(SIZES)} images of {data / "persons.json"}, of which the '
+        'results have 1']
+
+
+def test_figures_of_perfect_results_and_of_none(data):
+    content = json.loads((data / 'persons.json').read_text())
+    before = copy.deepcopy(content)
+    truth, = content['annotations']
+    coco, sigmas = ground_truth(content, K), np.full(K, .05)
+    perfect = [dict(image_id=1, keypoints=truth['keypoints'], score=1.)]
+    figures = keypoint_figures(coco, perfect, sigmas)
+    assert figures == pytest.approx({
+        'AP': 1, 'AP .5': 1, 'AP .75': 1, 'AP (M)': 1, 'AP (L)': -1, 'AR': 1})
+    assert 'bbox' not in perfect[0] and 'area' not in perfect[0]
+    assert keypoint_figures(coco, [], sigmas)['AP'] == 0
+    assert content == before
+
+
+def test_the_size_of_results_without_bbox_is_that_of_what_is_found(data):
+    """A false positive is small, and not wrong among medium persons, if the
+    (0, 0) of missing keypoints does not count."""
+    content = json.loads((data / 'persons.json').read_text())
+    coco, sigmas = ground_truth(content, K), np.full(K, .05)
+    perfect = dict(image_id=1, score=.5,
+                   keypoints=content['annotations'][0]['keypoints'])
+    points = np.zeros((K, 3))
+    points[:2] = (60, 60, .5), (70, 70, .5)  # 10^2 pixels, not 70^2
+    wrong = dict(image_id=1, score=.9, keypoints=points.ravel().tolist())
+    alone = keypoint_figures(coco, [wrong, perfect], sigmas)
+    assert alone['AP (M)'] == pytest.approx(1)
+    assert alone['AP'] == pytest.approx(.5)
+    # of either order, with and without bbox
+    for results in ([dict(wrong, bbox=[60, 60, 10, 10]), perfect],
+                    [perfect, dict(wrong, bbox=[60, 60, 10, 10])]):
+        assert keypoint_figures(coco, results, sigmas) == alone
+
+
+def test_rescoring(monkeypatch, tmp_path, data, refiner):
+    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+            '--img-dir', data, '--out', tmp_path / 'out.json', '--rescore')
+    for result in json.loads((tmp_path / 'out.json').read_text()):
+        scores = np.reshape(result['keypoints'], (K, 3))[:, 2]
+        assert result['score'] == pytest.approx(scores.mean())
+
+
+def test_results_of_nobody(monkeypatch, tmp_path, data, refiner):
+    (tmp_path / 'in.json').write_text('[]')
+    command(monkeypatch, tmp_path / 'in.json', '--topdown', *refiner,
+            '--img-dir', data, '--out', tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text()) == []
+
+
+# --- where it looks ---------------------------------------------------------
+
+
+class Recorder(Refiner):
+    """Notes the boxes, and finds everyone's keypoints at (9, 8)."""
+
+    def __init__(self, refiner):
+        super().__init__(*refiner)
+        self.boxes = []
+
+    def predict(self, image, boxes, device='cpu'):
+        self.boxes += boxes.tolist()
+        return np.full((len(boxes), K, 2), [9, 8]), np.full((len(boxes), K),
+                                                            .7)
+
+
+def result(**extra):
+    """A person at (20, 30) and (40, 60) of image 1."""
+    points = np.zeros((K, 3))
+    points[[0, 5]] = (20, 30, .5), (40, 60, .4)
+    return dict(image_id=1, file_name='1.png', score=.3,
+                keypoints=points.ravel().tolist()) | extra
+
+
+def test_boxes_of_masks_of_results_and_of_keypoints(data, refiner):
+    mask = np.zeros((70, 110, 2), np.uint8)
+    mask[7:50, 10:33, 0] = 1
+    full, empty = encode_rle(mask)
+    recorder = Recorder(refiner)
+    refined = refine_results(recorder, [
+        result(segmentation=full, bbox=[1, 2, 30, 40]),
+        result(segmentation=empty, bbox=[1, 2, 30, 40]),
+        result(bbox=[1, 2, 30, 40]),
+        result(),
+    ], {1: data / '1.png'})
+    assert recorder.boxes == [[10, 7, 33, 50], [1, 2, 31, 42], [1, 2, 31, 42],
+                              [20, 30, 40, 60]]
+    for one in refined:
+        points = np.reshape(one['keypoints'], (K, 3))
+        # far from the first look: it stays, and the others are filled
+        assert points[[0, 5]].tolist() == [[20, 30, .5], [40, 60, .4]]
+        assert (np.delete(points, [0, 5], axis=0) == [9, 8, .7]).all()
+        assert one['bbox'] == [9, 8, 31, 52] and one['score'] == .3
+
+
+def test_masks_find_their_keypoints():
+    masks = [dict(image_id=i, score=s, segmentation=f'{i} {s}')
+             for i, s in ((1, .2), (2, .5), (1, .1))]
+    points = [dict(image_id=i, score=s, keypoints=[])
+              for i, s in ((2, .5), (1, .2), (1, .1))]
+    assert [r['segmentation'] for r in with_masks(points, masks)] == [
+        '2 0.5', '1 0.2', '1 0.1']
+    assert 'segmentation' not in points[0]
+    with pytest.raises(ValueError, match='image 1: 1 masks have no keypoints, '
+                       'and so in 2 images: give the masks that the same'):
+        with_masks(points[1:2], masks)
+    for wrong in (masks[:2], masks[::-1], []):
+        with pytest.raises(ValueError, match='give the masks that the same '
+                           'test wrote'):
+            with_masks(points, wrong)
+
+
+# --- what is refused --------------------------------------------------------
+
+
+def rle(h, w):
+    return encode_rle(np.ones((h, w, 1), np.uint8))[0]
+
+
+OUTSIDE = dict(bbox=[300, 10, 20, 20])
+REFUSED = {
+    'no results': (None, r'in\.json does not exist'),
+    'damaged': ('[{', r'in\.json is not JSON .* damaged'),
+    'annotations': (dict(images=[]), 'holds a dict, not a list of results'),
+    'numbers': ([1], r'result 0 of .* is 1, not a person: give'),
+    'masks alone': ([dict(image_id=1, score=1, segmentation=rle(9, 9))],
+                    r"has no 'keypoints': .* must have image_id, score, keyp"),
+    'no score': ([{k: v for k, v in result().items() if k != 'score'}],
+                 "result 0 .* has no 'score'"),
+    'no triples': ([result(keypoints=[1, 2])], 'has 2 numbers of keypoints: '
+                   'they must be x, y and score'),
+    'two skeletons': ([result(), result(keypoints=[1, 2, 3])],
+                      r'\[3, 51\] numbers as keypoints: refine'),
+    'not finite': ([result(score=float('nan'))],
+                   "result 0 .*'s score must be 1 finite"),
+    'no score there': ([result(score=None)], r'must be 1 finite .* \[None\]'),
+    'no keypoints there': ([result(keypoints=None)], 'flat list .* got None'),
+    'keypoints of nothing': ([result(keypoints=[])], 'has 0 numbers of keyp'),
+    'text': ([result(keypoints=['1'] * 51)], 'must be 51 finite numbers'),
+    'nested': ([result(keypoints=[[1, 2, 3]] * 18)], '18 finite numbers in a'),
+    'no box there': ([result(bbox=None)], 'bbox must be 4 .* got None'),
+    'box of three': ([result(bbox=[1, 2, 3])], 'bbox must be 4 finite'),
+    'image of a list': ([result(image_id=[1])], r'image_id must .* got \[1\]'),
+    'file of a number': ([result(file_name=5)], 'file_name 5: it must be a'),
+    'polygons': ([result(segmentation=[[1, 2, 3, 4, 5, 6]])],
+                 'no compressed RLE'),
+    'damaged mask': ([result(segmentation=dict(size=[70, 110], counts='??'))],
+                     r'counts are not those of \[70, 110\] pixels'),
+    'cut mask': ([result(segmentation=dict(size=[70, 110], counts='0P'))],
+                 'mask whose counts end in the middle'),
+    'other text': ([result(segmentation=dict(size=[70, 110], counts='0é'))],
+                   "mask whose counts hold 'é'"),
+    'mask size': ([result(segmentation=dict(size=7, counts='0'))],
+                  'mask size must be 2 finite numbers .* got 7'),
+    'another data set': ([result(), result(image_id=7)],
+                         r'1 images that the annotation file does not list '
+                         r'\(7\): they are of another data set'),
+    'box outside': ([result(**OUTSIDE)],
+                    r'result 0 of image 1 \(110 x 70 pixels\) has the box '
+                    r'\[300.0, 10.0, 320.0, 30.0\].* outside the image'),
+    'negative box': ([result(bbox=[30, 10, -20, 20])], 'outside the image'),
+    'another size': ([result(segmentation=rle(50, 60))],
+                     'has a mask of 60 x 50: name the folder'),
+    'nothing': ([result(keypoints=[0] * 51)],
+                'neither a keypoint of a score above 0 nor a mask nor a bbox'),
+    'another skeleton': ([result(keypoints=[9, 9, 1] * 14)],
+                         'num_keypoints 14, the refiner .* has 17'),
+}
+
+
+@pytest.mark.parametrize('fault', REFUSED)
+def test_faulty_results_are_named(monkeypatch, tmp_path, capsys, data,
+                                  refiner, fault):
+    content, words = REFUSED[fault]
+    if content is not None:
+        (tmp_path / 'in.json').write_text(
+            content if isinstance(content, str) else json.dumps(content))
+    refuse(monkeypatch, capsys, words, tmp_path / 'in.json', '--topdown',
+           *refiner, '--img-dir', data, '--ann-file', data / 'persons.json',
+           '--out', tmp_path / 'out.json')
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_places_are_checked_before_anything_is_refined(data):
+    """The seventeenth result is of the last image."""
+    listed = json.loads((data / 'persons.json').read_text())
+    results = [result() for _ in range(16)] + [
+        result(image_id=22, segmentation=rle(64, 63))]
+    with pytest.raises(ValueError, match=r'result 16 of image 22 \(64 x 64 '
+                       r'pixels\) has a mask of 63 x 64'):
+        check_places(results, listed)
+    check_places(results[:16], listed)
+    for entry in listed['images']:  # nothing is known of sizes
+        entry.pop('width')
+    check_places(results, listed)
+    check_places(results)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (5, 7), (40, 60)])
+def test_runs_of_a_mask(rng, size):
+    for mask in (np.zeros(size), np.ones(size), rng.uniform(size=size) > .9,
+                 np.indices(size).sum(axis=0) > 5):
+        runs = run_lengths(encode_rle(
+            mask.astype(np.uint8)[..., None])[0]['counts'])
+        value = np.arange(len(runs)) % 2  # zeros first, down the columns
+        assert_array_equal(np.repeat(value, runs), mask.ravel(order='F'))
+
+
+ANNOTATIONS = {
+    'results': ([result()], r'image.* is a list .*: are results and '
+                'annotations interchanged'),
+    'no id': (dict(images=[dict(file_name='1.png')]), "with 'id' and 'file_"),
+    'no names': (dict(images=[dict(id=1)]), 'interchanged'),
+    'no list': (dict(images=[], annotations=5), "'annotations' of .* list"),
+    'names of a text': (
+        dict(categories=[dict(name='person', keypoints='nose')]),
+        "category 'person' must have .* as a list of texts, got 'nose'"),
+    'no box': (dict(annotations=[dict(id=3, image_id=1, category_id=1,
+                                      iscrowd=0, num_keypoints=1,
+                                      keypoints=[0] * 51)]),
+               'annotation 3 has no bbox: keypoints cannot be evaluated'),
+    'other keypoints': (dict(annotations=[dict(
+        id=3, image_id=1, category_id=1, iscrowd=0, num_keypoints=1,
+        keypoints=[0] * 42, bbox=[1, 2, 3, 4])]), 'annotation 3 has 42 numb'),
+}
+
+
+@pytest.mark.parametrize('fault', ANNOTATIONS)
+def test_faulty_annotations_are_named(monkeypatch, tmp_path, capsys, data,
+                                      refiner, fault):
+    content, words = ANNOTATIONS[fault]
+    if isinstance(content, dict):
+        whole = json.loads((data / 'persons.json').read_text())
+        content = {**whole, **content}
+    (tmp_path / 'ann.json').write_text(json.dumps(content))
+    refuse(monkeypatch, capsys, words, data / 'predictions.json', '--topdown',
+           *refiner, '--img-dir', data, '--ann-file', tmp_path / 'ann.json',
+           '--out', tmp_path / 'out.json')
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_arguments_are_checked_before_the_work(monkeypatch, tmp_path, capsys,
+                                               data, refiner):
+    (tmp_path / 'file').touch()
+    for words, more in (
+            (r'device .foo. cannot be used: give cpu', ['--device', 'foo']),
+            (r'--out .* is a folder: name a file in it', ['--out', tmp_path]),
+            (r'--out .*file/out\.json: .*file is not a folder',
+             ['--out', tmp_path / 'file/out.json'])):
+        # the results do not exist either, and come later
+        refuse(monkeypatch, capsys, words, 'no.json', '--topdown', *refiner,
+               '--img-dir', data, '--out', tmp_path / 'out.json', *more)
+
+
+def refuse(monkeypatch, capsys, words, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert 'usage: refine.py' in message
+    assert re.search(words, message.replace('\n', ' ')), message
+
+
+def test_faulty_models_and_files_are_named(monkeypatch, tmp_path, capsys,
+                                           data, weights, refiner):
+    config, checkpoint = refiner
+    ssa = str(weights / 'ssa_tiny_64.pth')
+    whole = Path(checkpoint).read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'text.pth').write_text('text')
+    torch.save(dict(state_dict={}, code=Recorder), tmp_path / 'code.pth')
+    (tmp_path / 'no_masks.json').write_text('[]')
+    (tmp_path / 'typo.py').write_text('model = dict(\n')
+    (tmp_path / 'name.py').write_text('model = dict(type=TopDown)\n')
+    (tmp_path / 'untested.py').write_text(
+        f'_base_ = [{str(TOPDOWN)!r}]\n'
+        'test_dataloader = val_dataloader = None\n')
+    given = json.loads((data / 'predictions.json').read_text())
+    (tmp_path / 'masks.json').write_text(json.dumps(given + given[:1]))
+    nameless = [{k: v for k, v in r.items() if k != 'file_name'}
+                for r in json.loads((data / 'predictions.json').read_text())]
+    (tmp_path / 'nameless.json').write_text(json.dumps(nameless))
+    other = json.loads((data / 'persons.json').read_text())
+    other['categories'][0]['keypoints'][0] = 'chin'
+    (tmp_path / 'other.json').write_text(json.dumps(other))
+    results = data / 'predictions.json'
+    for words, given, topdown, images, more in (
+            (r'no\.py does not exist', results, ('no.py', checkpoint), data,
+             []),
+            (r'no\.pth does not exist', results, (config, 'no.pth'), data,
+             []),
+            (r'tiny_256x192\.pth cannot be read as a config, give the \.py',
+             results, (checkpoint, config), data, []),
+            (r'typo\.py cannot be read as a config', results,
+             (tmp_path / 'typo.py', checkpoint), data, []),
+            (r'name\.py cannot be read as a config.*TopDown', results,
+             (tmp_path / 'name.py', checkpoint), data, []),
+            ('1 masks have no keypoints', results, refiner, data,
+             ['--masks', tmp_path / 'masks.json']),
+            (r'ssa_tiny_64\.pth does not fit the model of .*neck\.projection',
+             results, (config, ssa), data, []),
+            (r'ssa_tiny_64\.py is not the config of a top-down model', results,
+             (TINY, ssa), data, []),
+            (r'untested\.py has no test_dataloader\.dataset\.pipeline',
+             results, (tmp_path / 'untested.py', checkpoint), data, []),
+            (r'cut\.pth cannot be read as a checkpoint: it is damaged',
+             results, (config, tmp_path / 'cut.pth'), data, []),
+            (r'text\.pth cannot be read as a checkpoint', results,
+             (config, tmp_path / 'text.pth'), data, []),
+            (r'code\.pth holds more than weights', results,
+             (config, tmp_path / 'code.pth'), data, []),
+            (r'image .*1\.png does not exist: name the folder', results,
+             refiner, tmp_path, []),
+            ('have no file_name: name the annotation file',
+             tmp_path / 'nameless.json', refiner, data, []),
+            (r'names \[.chin.*the same keypoints', results, refiner, data,
+             ['--ann-file', tmp_path / 'other.json']),
+            ('give the masks that the same test wrote', results, refiner,
+             data, ['--masks', tmp_path / 'no_masks.json']),
+            ('batch_size must be 1 or more', results, refiner, data,
+             ['--batch-size', 0])):
+        refuse(monkeypatch, capsys, words, given, '--topdown', *topdown,
+               '--img-dir', images, '--out', tmp_path / 'out.json', *more)

@@ -1,0 +1,234 @@
+"""Faulty data sets and images are named, with what to do about them."""
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.logging import MessageHub
+from mmpose.datasets import CocoDataset
+from mmpose.datasets.transforms import LoadImage
+
+from mmpose_ssa.datasets.coco import CheckedCocoDataset, LoadCheckedImage
+
+COCO_MINI = Path(__file__).parents[3] / 'shared/data/coco_mini'
+
+
+@pytest.fixture(autouse=True)
+def forget_the_annotation_file():
+    yield
+    MessageHub.get_current_instance().runtime_info.pop('coco_ann_file', None)
+
+
+def image(number=1):
+    return dict(id=number, file_name=f'{number}.png', width=40, height=30)
+
+
+def person(number=1, image_id=1, **extra):
+    return dict(
+        id=number, image_id=image_id, category_id=1, iscrowd=0, area=200.,
+        bbox=[5, 5, 20, 20], num_keypoints=1,
+        keypoints=[9, 9, 2] + [0] * 48) | extra
+
+
+def without(key, entry):
+    return {k: v for k, v in entry.items() if k != key}
+
+
+def content(**extra):
+    return dict(images=[image()], annotations=[person()],
+                categories=[dict(id=1, name='person')]) | extra
+
+
+def read(folder, text, cls=CheckedCocoDataset, **options):
+    if text is not None:
+        text = text if isinstance(text, str) else json.dumps(text)
+        (folder / 'persons.json').write_text(text)
+    return cls(data_root=str(folder), ann_file='persons.json',
+               data_mode='bottomup', **options)
+
+
+@pytest.mark.parametrize('first, second', [
+    ([[5, 5, 9, 5, 9, 9]], None), (None, [[5, 5, 9, 5, 9, 9]]),
+    ([[5, 5, 9, 5, 9, 9]], [])])
+def test_a_person_beside_one_without_segmentation(tmp_path, first, second):
+    """Each keeps its own; whether it may be missing the transforms decide."""
+    persons = [person(1, segmentation=first), person(2, segmentation=second)]
+    info = read(tmp_path, content(annotations=persons)).get_data_info(0)
+    assert info['keypoints'][:, 0].tolist() == [[9, 9], [9, 9]]
+    assert [ann['segmentation'] for ann in info['raw_ann_info']] == [
+        first, second]
+
+
+NO_KEYPOINTS = ([], None, [[9, 9, 2]] * 17, [9, 9, None] * 17,
+                [float('nan')] * 51)
+NO_BOXES = ([5, 5, 20], [5, 5, 20, None], '5 5 20 20', ['5', '5', '20', '20'],
+            [[5, 5], [20]])
+FAULTS_ALWAYS = {
+    'missing': (None, FileNotFoundError, 'does not exist: set data_root'),
+    'empty': ('', ValueError, 'is empty: .* draw it again'),
+    'blank': (' \n', ValueError, 'is empty'),
+    'cut off': (json.dumps(content())[:-9], ValueError,
+                r'is not JSON \(.*damaged'),
+    'a list': ([], ValueError, "COCO's format .*list.* must be one dict"),
+    'no dict of COCO': ({}, ValueError, 'has no images: give a file'),
+    'no images': (content(images=[]), ValueError, 'has no images'),
+    'image without width': (content(images=[without('width', image())]),
+                            ValueError, "an entry has no 'width'"),
+    'image twice': (content(images=[image(), image()]), ValueError,
+                    r'images that share an id \(1: id 1\): number them'),
+    'person twice': (
+        content(annotations=[person(7), person(7), person(8), person(8)]),
+        ValueError, r'annotations that share an id \(2: id 7, 8\)'),
+    'unknown images': (
+        content(annotations=[person(i, i) for i in range(1, 9)]), ValueError,
+        r'does not list \(7: image 2, 3, 4, 5, 6, \.\.\.\): add the images'),
+    'keypoints cut short': (
+        content(annotations=[person(1), person(2, keypoints=[9, 9, 2] * 14),
+                             person(3, keypoints=[9, 9, 2, 9])]),
+        ValueError,
+        r'not a list of 51 numbers \(2: id 2, 3\): write x, y and v'),
+    'keypoints of another kind': (
+        content(annotations=[person(i, keypoints=keypoints) for i, keypoints
+                             in enumerate(NO_KEYPOINTS, 2)]),
+        ValueError, r'51 numbers \(5: id 2, 3, 4, 5, 6\).* their metainfo'),
+    'boxes': (
+        content(annotations=[person(1)] + [person(i, bbox=box) for i, box
+                                           in enumerate(NO_BOXES, 2)]),
+        ValueError,
+        r'not a list of four numbers \(5: id 2, 3, 4, 5, 6\): write x, y, w'),
+}
+FAULTS_IN_TRAINING = {
+    'no categories': (without('categories', content()),
+                      "no category 'person' among {}: write"),
+    'another id': (content(categories=[dict(id=2, name='person')]),
+                   "has 'person' under another id than 1: {2: 'person'}"),
+    'no person': (content(categories=[dict(id=1, name='dog')]),
+                  "no category 'person' among {1: 'dog'}: write"),
+    'no annotations': (without('annotations', content()),
+                       'no person with labelled keypoints in its 0 annot'),
+    'nobody labelled': (
+        content(annotations=[person(num_keypoints=0, keypoints=[0] * 51)]),
+        'no person with labelled keypoints in its 1 annotations: train on'),
+    'crowd alone': (content(annotations=[person(iscrowd=1)]),
+                    'no person with labelled keypoints'),
+    'instances': (
+        content(annotations=[
+            person(1), without('keypoints', person(2)),
+            without('bbox', person(3))]),
+        'persons without bbox or keypoints (2: id 2, 3): train on COCO'),
+}
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+@pytest.mark.parametrize('fault', FAULTS_ALWAYS)
+def test_a_faulty_file_is_named(tmp_path, fault, test_mode):
+    text, error, words = FAULTS_ALWAYS[fault]
+    with pytest.raises(error, match=words) as raised:
+        read(tmp_path, text, test_mode=test_mode)
+    assert str(tmp_path / 'persons.json') in str(raised.value)
+
+
+@pytest.mark.parametrize('fault', FAULTS_IN_TRAINING)
+def test_what_only_training_needs(tmp_path, fault):
+    text, words = FAULTS_IN_TRAINING[fault]
+    with pytest.raises(ValueError) as raised:
+        read(tmp_path, text)
+    assert f"{tmp_path / 'persons.json'} has" in str(raised.value)
+    assert words in str(raised.value)
+    assert len(read(tmp_path, text, test_mode=True)) == 1
+
+
+def test_a_test_server_file_has_no_annotations(tmp_path):
+    text = without('annotations', content(images=[image(1), image(2)]))
+    dataset = read(tmp_path, text, test_mode=True)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert [info['img_id'] for info in infos] == [1, 2]
+    assert [info['raw_ann_info'] for info in infos] == [None, None]
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_other_keypoints_need_their_metainfo(tmp_path, test_mode):
+    persons = [person(1, keypoints=[9, 9, 2] * 14)]
+    metainfo = dict(from_file='configs/_base_/datasets/crowdpose.py')
+    info = read(tmp_path, content(annotations=persons), metainfo=metainfo,
+                test_mode=test_mode).get_data_info(0)
+    assert info['keypoints'].shape == (1, 14, 2)
+    hub = MessageHub.get_current_instance()
+    hub.runtime_info.pop('crowdpose_ann_file', None)
+
+
+def test_annotations_of_others_than_persons_are_left_out(tmp_path):
+    dog = dict(id=2, image_id=1, category_id=18, bbox=[0, 0, 9, 9])
+    categories = [dict(id=1, name='person'), dict(id=18, name='dog')]
+    dataset = read(tmp_path, content(annotations=[person(), dog],
+                                     categories=categories))
+    assert dataset.get_data_info(0)['id'] == [1]
+
+
+@pytest.mark.skipif(not COCO_MINI.is_dir(), reason=f'{COCO_MINI} is absent')
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_good_data_are_read_as_mmpose_reads_them(test_mode):
+    options = dict(
+        ann_file=str(COCO_MINI / 'annotations/person_keypoints_val2017.json'),
+        data_prefix=dict(img=str(COCO_MINI / 'val2017')),
+        data_mode='bottomup', test_mode=test_mode)
+    checked, plain = CheckedCocoDataset(**options), CocoDataset(**options)
+    assert len(checked) == len(plain) > 15
+    assert checked.metainfo['CLASSES'] == plain.metainfo['CLASSES']
+    for i in range(len(plain)):
+        ours, theirs = checked.get_data_info(i), plain.get_data_info(i)
+        sigmas = ours.pop('sigmas')  # for a refiner
+        np.testing.assert_equal(sigmas, plain.metainfo['sigmas'])
+        np.testing.assert_equal(ours, theirs)
+
+
+# --- images -----------------------------------------------------------------
+
+
+def test_a_good_image_is_loaded_as_mmpose_loads_it(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    path = str(tmp_path / '1.png')
+    cv2.imwrite(path, pixels)
+    ours = LoadCheckedImage()(dict(img_path=path))
+    assert np.array_equal(ours['img'], pixels)
+    np.testing.assert_equal(ours, LoadImage()(dict(img_path=path)))
+    given = LoadCheckedImage()(dict(img=pixels))
+    assert given['img'] is pixels and given['ori_shape'] == (7, 9)
+
+
+@pytest.mark.parametrize('make, error, words', [
+    (lambda path: None, FileNotFoundError, 'does not exist: set data_root'),
+    (lambda path: path.touch(), ValueError, 'empty, damaged.*copy it again'),
+    (lambda path: path.write_bytes(b'GIF? no'), ValueError, 'damaged'),
+    (lambda path: path.mkdir(), ValueError, 'a folder'),
+], ids=['missing', 'zero bytes', 'no image', 'folder'])
+def test_a_faulty_image_is_named(tmp_path, make, error, words):
+    path = tmp_path / '1.jpg'
+    make(path)
+    with pytest.raises(error, match=words) as raised:
+        LoadCheckedImage()(dict(img_path=str(path)))
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize('array', [
+    np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), [[[1, 2, 3]]]
+])
+def test_an_array_must_be_a_colour_image(array):
+    with pytest.raises(TypeError, match=r'BGR, \(H, W, 3\), got'):
+        LoadCheckedImage()(dict(img=array))
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_every_nth_image_by_ascending_id(tmp_path, test_mode):
+    text = content(
+        images=[image(i) for i in (7, 3, 5, 1)],
+        annotations=[person(10, 1), person(11, 3), person(12, 5)])
+    dataset = read(tmp_path, text, test_mode=test_mode, every_nth_image=2)
+    ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
+    assert sorted(ids) == [1, 5]
+
+
+def test_every_nth_image_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match='every_nth_image .* got 0'):
+        read(tmp_path, content(), every_nth_image=0)

@@ -1,0 +1,651 @@
+"""Planted errors, hand arithmetic, and the figures of the published tool.
+
+``data/diagnosis_published.json`` holds what the published tool (coco-analyze)
+says of the people and results made here by rule, and of coco_mini's with the
+same rule. Of its code only ``numpy.float`` and the lengths that it gives to
+``numpy.linspace`` were changed, to run on Python 3. Without zero-filled
+keypoints all figures agree; with them, all but those after mending the scores.
+"""
+import copy
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mmpose_ssa.diagnosis import errors
+from mmpose_ssa.diagnosis.errors import (GOOD, INVERSION, JITTER, MISS, SWAP,
+                                         UNLABELLED, classify)
+from mmpose_ssa.diagnosis.evaluator import (KINDS, diagnose, rescore,
+                                            suppress_duplicates)
+from mmpose_ssa.diagnosis.oks import OksEvaluation
+from mmpose_ssa.diagnosis.results import read_results, read_truth
+
+PUBLISHED = Path(__file__).parents[1] / 'data/diagnosis_published.json'
+COCO_RANGE = (0, 1e10)
+
+# A standing person, 70 x 98 units.
+FIGURE = np.array([
+    (50, 10), (55, 6), (45, 6), (61, 9), (39, 9), (70, 28), (30, 28),
+    (78, 46), (22, 46), (84, 62), (16, 62), (62, 60), (38, 60), (64, 82),
+    (36, 82), (65, 104), (35, 104)], float)
+SIDES = ('eye', 'ear', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+NAMES = ['nose', *(f'{side}_{part}' for part in SIDES
+                   for side in ('left', 'right'))]
+FLIP = np.array([0, *(k + 1 if k % 2 else k - 1 for k in range(1, 17))])
+SIGMAS = np.array([.026, .025, .025, .035, .035, .079, .079, .072, .072, .062,
+                   .062, .107, .107, .087, .087, .089, .089])
+
+# --- people and results by rule ---------------------------------------------
+
+
+def dataset_of(annotations, images=3, names=NAMES):
+    return dict(images=[dict(id=i + 1) for i in range(images)],
+                annotations=annotations,
+                categories=[dict(id=1, name='person', keypoints=list(names))])
+
+
+def annotation(points, number=7, image=1, **more):
+    """A person at (K, 2) or (K, 3) points, area 10000."""
+    if np.shape(points)[1] == 2:
+        points = np.column_stack([points, np.full(len(points), 2)])
+    corner, size = points[:, :2].min(axis=0), np.ptp(points[:, :2], axis=0)
+    return dict(dict(
+        id=number, image_id=image, category_id=1, iscrowd=0, area=1e4,
+        keypoints=points.ravel().tolist(), bbox=[*corner, *size],
+        num_keypoints=int((points[:, 2] > 0).sum())), **more)
+
+
+def result(points, score=.9, image=1):
+    if np.shape(points)[1] == 2:
+        points = np.column_stack([points, np.full(len(points), .5)])
+    return dict(image_id=image, category_id=1, score=score,
+                keypoints=points.ravel().tolist())
+
+
+def people(seed, images=20):
+    """Annotated persons; crowds, tiny and unlabelled ones among them."""
+    rng = np.random.RandomState(seed)  # its stream never changes
+    annotations = []
+    for image in range(1, images + 1):
+        for _ in range(rng.randint(0, 6)):
+            scale = rng.uniform(.4, 3)
+            points = FIGURE * scale + rng.uniform(20, 300, 2)
+            points += rng.normal(0, 3, (17, 2)) * scale
+            visible = rng.choice(3, 17, p=[.2, .2, .6])
+            fate = rng.uniform()
+            if fate < .12:
+                visible[:] = 0
+            points = np.column_stack([points, visible]).round(2)
+            box = np.prod(np.ptp(points[:, :2], axis=0))
+            new = annotation(
+                points, 100 + len(annotations), image, iscrowd=int(fate < .04),
+                area=round(box * rng.uniform(.2, .6), 2))
+            points[visible == 0] = 0
+            annotations.append(dict(new, keypoints=points.ravel().tolist()))
+    return dataset_of(annotations, images)
+
+
+def degraded(dataset, seed, missing=0.):
+    """Results with every kind of error, made of the annotations.
+
+    Args:
+        dataset: Annotations of COCO's keypoints.
+        seed: Of the random numbers.
+        missing: Probability of a keypoint to be zero-filled.
+    """
+    rng = np.random.RandomState(seed)
+    results = []
+
+    def add(image, points, score):
+        points = np.column_stack([points, rng.uniform(.1, 1, 17)])
+        points[rng.uniform(size=17) < missing] = 0
+        results.append(result(points.round(2), round(score, 4), image))
+
+    for image in (image['id'] for image in dataset['images']):
+        persons = [ann for ann in dataset['annotations']
+                   if ann['image_id'] == image]
+        truths = np.reshape([ann['keypoints'] for ann in persons],
+                            (-1, 17, 3))
+        for ann, truth in zip(persons, truths):
+            x, y, w, h = ann['bbox']
+            somewhere = rng.uniform((x, y), (x + w, y + h), (17, 2))
+            where = np.where(truth[:, 2:] > 0, truth[:, :2], somewhere)
+            for times in range(rng.choice(4, p=[.1, .7, .15, .05])):
+                spread = rng.choice([.01, .05, .1]) * np.sqrt(ann['area'])
+                points = where + rng.normal(0, spread, (17, 2))
+                fate = rng.uniform(size=(17, 1))
+                points = np.where(fate < .12, points[FLIP], points)
+                other = truths[rng.randint(len(truths))]
+                near = other[:, :2] + rng.normal(0, spread / 3, (17, 2))
+                take = (fate > .12) & (fate < .25) & (other[:, 2:] > 0)
+                points = np.where(take, near, points)
+                points = np.where(fate > .9, somewhere, points)
+                add(image, points, rng.uniform(.2, 1) * .8**times)
+        for _ in range(25 if image % 10 == 3 else rng.randint(0, 3)):
+            shift = rng.uniform(0, 400, 2)
+            add(image, FIGURE * rng.uniform(.1, 2) + shift, rng.uniform(0, .7))
+    return [results[i] for i in rng.permutation(len(results))]
+
+
+def diagnosis(dataset, results, area_range=(32**2, 1e10), sigmas=None):
+    truth = read_truth(dataset, sigmas)
+    return diagnose(truth, read_results(results, truth), area_range)
+
+
+# --- the published tool -----------------------------------------------------
+
+
+@lru_cache(maxsize=None)
+def published_case(name):
+    """The published figures, annotations, results, and our diagnosis."""
+    case = json.loads(PUBLISHED.read_text())[name]
+    if name.startswith('coco_mini'):
+        split = name.split()[1]
+        path = (Path(__file__).parents[3] / 'shared/data/coco_mini/annotations'
+                / f'person_keypoints_{split}2017.json')
+        if not path.is_file():
+            pytest.skip(f'needs the COCO annotations {path}')
+        dataset = json.loads(path.read_text())
+    else:
+        dataset = people(0)
+    results = degraded(dataset, case['seed'], case['missing'])
+    return case, dataset, results, diagnosis(dataset, results)
+
+
+CASES = ('drawn', 'drawn zero-filled', 'coco_mini val', 'coco_mini train')
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_all_figures_are_those_of_the_published_tool(name):
+    case, dataset, _, got = published_case(name)
+    # each keypoint of each matched person
+    annotations = {ann['id']: ann for ann in dataset['annotations']}
+    kinds = {}
+    for match in got.matched:
+        visible = annotations[match['annotation_id']]['keypoints'][2::3]
+        kinds[str(match['result'])] = [match['annotation_id'], ''.join(
+            match['errors'].get(name, 'good')[0] if v else '-'
+            for name, v in zip(NAMES, visible))]
+    assert kinds == case['persons']
+    assert got.counts.tolist() == case['counts']
+    assert (got.counts.sum(axis=0) > 5).all()  # every kind occurs
+    # what each is worth; with zero-filled keypoints the scores differ
+    gains, cumulative = dict(case['gains']), dict(case['cumulative'])
+    # -1 instead of 1 at the thresholds where nothing is matched
+    gains['false negative'] += .2 * case['thresholds_without_match']
+    if case['missing']:
+        del gains['score'], cumulative['score'], cumulative['false positive']
+    assert got.ap == pytest.approx(case['ap'], abs=1e-12)
+    assert {error: got.gains[error] for error in gains} == pytest.approx(
+        gains, abs=1e-12)
+    assert {error: got.cumulative[error] for error in cumulative
+            } == pytest.approx(cumulative, abs=1e-12)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_unmatched_persons_are_the_published_ones_that_count(name):
+    case, dataset, results, got = published_case(name)
+    truth = read_truth(dataset)
+    large = {person['index'] for person in read_results(results, truth)
+             if person['area'] >= 32**2}
+    wanted = {ann['id'] for ann in dataset['annotations']
+              if ann['num_keypoints'] and not ann['iscrowd']
+              and ann['area'] >= 32**2}
+    extra = [set(ids) & large for ids in case['false_positives']]
+    unseen = [set(ids) & wanted for ids in case['false_negatives']]
+    assert got.false_positives.tolist() == [len(ids) for ids in extra]
+    assert got.false_negatives.tolist() == [len(ids) for ids in unseen]
+    assert got.background == sorted(set.intersection(*extra))
+    assert got.overlooked == sorted(set.intersection(*unseen))
+    # the cases are worth something: both kinds, and some that do not count
+    assert got.background and got.overlooked
+    assert len(case['false_negatives'][0]) > len(unseen[0])
+
+
+@pytest.mark.parametrize('area_range', [(32**2, 1e10), COCO_RANGE,
+                                        (32**2, 96**2)])
+def test_ap_before_mending_is_that_of_cocoeval(area_range):
+    dataset, results = people(3), degraded(people(3), 4, .1)
+    coco = COCO()
+    coco.dataset = copy.deepcopy(dataset)
+    coco.createIndex()
+    coco_eval = COCOeval(coco, coco.loadRes(copy.deepcopy(results)),
+                         'keypoints')
+    if area_range != COCO_RANGE:  # that one is COCO's own
+        coco_eval.params.areaRng[0] = list(area_range)
+    coco_eval.evaluate()
+    coco_eval.accumulate()
+    coco_eval.summarize()
+    assert .05 < coco_eval.stats[0] < .95
+    assert diagnosis(dataset, results, area_range).ap == pytest.approx(
+        coco_eval.stats[0], abs=1e-12)
+
+
+# --- thresholds by hand -----------------------------------------------------
+
+
+def judged(points, *truths, areas=None):
+    """Kinds and mended points of a person; full visibility, area 10000."""
+    truths = np.array([np.column_stack([t, np.full(17, 2)]) for t in truths])
+    points = np.column_stack([points, np.ones(17)])
+    areas = np.array(areas or [1e4] * len(truths))
+    return classify(points, truths, areas, SIGMAS, FLIP)
+
+
+@pytest.mark.parametrize('distance, kind', [
+    (0, GOOD), (2.96, GOOD), (2.97, JITTER), (6.12, JITTER), (6.13, MISS)])
+def test_the_thresholds_of_the_nose_in_pixels(distance, kind):
+    # KS = exp(-d^2 / (2 * 10000 * 0.052^2)): 0.85 at 2.9646, 0.5 at 6.1226
+    points = FIGURE.copy()
+    points[0, 1] -= distance
+    kinds, mended = judged(points, FIGURE)
+    assert kinds.tolist() == [kind] + [GOOD] * 16
+    # the distances above, halved as in the published tool, to the right
+    moved = {GOOD: points[0] - FIGURE[0], JITTER: (1.4823, 0),
+             MISS: (3.0613, 0)}[kind]
+    assert mended[0] == pytest.approx(FIGURE[0] + moved, abs=1e-4)
+    assert (mended[1:] == FIGURE[1:]).all()
+
+
+def test_a_similarity_of_the_threshold_itself_is_good(monkeypatch):
+    points = FIGURE.copy()
+    points[0] += 2, 1
+    exact = errors.keypoint_similarities(
+        points, np.dstack([FIGURE[None], np.ones((1, 17))]), np.array([1e4]),
+        SIGMAS)[0, 0]
+    monkeypatch.setattr(errors, 'GOOD_KS', exact)
+    assert judged(points, FIGURE)[0][0] == GOOD
+    monkeypatch.setattr(errors, 'GOOD_KS', exact + 1e-9)
+    assert judged(points, FIGURE)[0][0] == JITTER
+
+
+def test_each_planted_error_is_found_and_nothing_else():
+    other = FIGURE + (200, 0)
+    points = FIGURE.copy()
+    points[13] += 10, 0          # left knee: KS exp(-100 / 605.5) = 0.848
+    points[9] = FIGURE[10]       # left wrist on the right one
+    points[7] = other[7]         # left elbow on the other's
+    points[16] = other[15]       # right ankle on the other's left one
+    points[5] += 0, 90           # left shoulder nowhere
+    kinds, mended = judged(points, FIGURE, other)
+    expected = np.full(17, GOOD)
+    expected[[13, 9, 7, 16, 5]] = JITTER, INVERSION, SWAP, SWAP, MISS
+    assert kinds.tolist() == expected.tolist()
+    # inversions and swaps keep their KS, here 1: onto the point itself
+    assert mended[[9, 7, 16]] == pytest.approx(FIGURE[[9, 7, 16]])
+
+
+def test_the_closest_decides_even_above_the_good_threshold():
+    other = FIGURE.copy()
+    other[11] += 8, 0
+    points = FIGURE.copy()
+    points[11] += 5, 0  # KS of its own 0.973, of the other's 0.990
+    assert judged(points, FIGURE, other)[0][11] == SWAP
+    # a small other person's tolerance is small
+    assert judged(points, FIGURE, other, areas=[1e4, 1e3])[0][11] == GOOD
+    # nose: its opposite side is itself, hence never inverted
+    assert judged(FIGURE, FIGURE)[0][0] == GOOD
+
+
+def test_mended_inversions_keep_their_similarity():
+    points = FIGURE.copy()
+    points[9] = FIGURE[10] + (8, 0)
+    # 8 px from the wrong wrist; published halving: to 4 px from the right one
+    kinds, mended = judged(points, FIGURE)
+    assert kinds[9] == INVERSION
+    assert mended[9] == pytest.approx(FIGURE[9] + (4, 0))
+
+
+def test_unlabelled_points_are_of_no_kind():
+    truth = np.column_stack([FIGURE, np.full(17, 2)])[None]
+    truth[0, [3, 10]] = 0
+    points = np.column_stack([FIGURE, np.ones(17)])
+    points[9, :2] = FIGURE[10]  # on the right wrist, which is not labelled
+    kinds, mended = classify(points, truth, np.array([1e4]), SIGMAS, FLIP)
+    assert kinds[[3, 10]].tolist() == [UNLABELLED] * 2
+    assert kinds[9] == MISS
+    assert (mended[[3, 10]] == FIGURE[[3, 10]]).all()
+
+
+def test_zero_filled_points_are_missed_even_at_the_corner():
+    figure = FIGURE - FIGURE[0] + (1, 1)  # the nose beside the origin
+    truth = np.column_stack([figure, np.full(17, 2)])[None]
+    points = np.column_stack([figure, np.full(17, .5)])
+    points[0] = 0
+    areas = np.array([1e4])
+    kinds, mended = classify(points, truth, areas, SIGMAS, FLIP)
+    assert kinds.tolist() == [MISS] + [GOOD] * 16
+    assert mended[0] == pytest.approx((1 + 3.0613, 1), abs=1e-4)
+    points[0, 2] = .1  # found there indeed
+    assert classify(points, truth, areas, SIGMAS, FLIP)[0][0] == GOOD
+
+
+# --- whole diagnoses --------------------------------------------------------
+
+
+def test_perfect_results_leave_nothing_to_mend():
+    dataset = people(5)
+    results = [
+        result(np.reshape(ann['keypoints'], (-1, 3)), .5, ann['image_id'])
+        for ann in dataset['annotations'] if ann['num_keypoints']
+        and not ann['iscrowd']
+    ]
+    got = diagnosis(dataset, results)
+    assert got.shares == dict(zip(KINDS, (1, 0, 0, 0, 0)))
+    assert got.ap == pytest.approx(1)
+    assert list(got.gains.values()) == pytest.approx([0] * 7)
+    assert list(got.cumulative.values()) == pytest.approx([1] * 7)
+    assert not got.false_positives.any() and not got.false_negatives.any()
+    assert got.background == got.overlooked == []
+    assert len(got.matched) == len(results)
+    assert not any(match['errors'] for match in got.matched)
+
+
+def test_errors_are_told_of_the_right_person_once():
+    first, second = FIGURE + 20, FIGURE + (220, 20)
+    points = second.copy()
+    points[FLIP[9]], points[9] = second[9], second[FLIP[9]]
+    points[0] = 0, 0
+    points = np.column_stack([points, np.full(17, .5)])
+    points[0, 2] = 0
+    got = diagnosis(
+        dataset_of([annotation(first, 31), annotation(second, 32)]),
+        [result(points, .8), result(first, .7)])
+    assert sorted(got.matched, key=lambda match: match['result']) == [
+        dict(result=0, annotation_id=32, errors=dict(
+            nose='miss', left_wrist='inversion', right_wrist='inversion')),
+        dict(result=1, annotation_id=31, errors={})
+    ]
+    assert got.counts.sum(axis=0).tolist() == [31, 0, 2, 0, 1]
+    assert got.counts[0].tolist() == [1, 0, 0, 0, 1]
+    assert got.shares['inversion'] == pytest.approx(2 / 34)
+
+
+def test_one_overlooked_person_of_two():
+    got = diagnosis(
+        dataset_of([annotation(FIGURE, 31), annotation(FIGURE, 32, image=2)]),
+        [result(FIGURE, image=2)])
+    assert got.overlooked == [31] and got.background == []
+    assert got.false_negatives.tolist() == [1] * 10
+    # precision 1 up to recall 0.5: 51 of the 101 points of the curve
+    assert got.ap == pytest.approx(51 / 101)
+    assert got.gains['false negative'] == pytest.approx(50 / 101)
+    assert sum(got.gains.values()) == pytest.approx(50 / 101)
+
+
+def test_one_person_found_where_none_is():
+    got = diagnosis(
+        dataset_of([annotation(FIGURE)]),
+        [result(FIGURE, .6), result(FIGURE, .7, image=2)])
+    assert got.background == [1] and got.overlooked == []
+    assert got.false_positives.tolist() == [1] * 10
+    # the first of two is wrong: precision 1/2 at any recall
+    assert got.ap == pytest.approx(.5)
+    assert got.gains['false positive'] == pytest.approx(.5)
+    assert got.gains['score'] == pytest.approx(.5)  # last in order, harmless
+    assert got.gains['false negative'] == pytest.approx(0)
+    assert got.gains['miss'] == 0
+
+
+def test_a_mended_keypoint_reaches_the_fourth_root():
+    def lowered(similarity):
+        """All keypoints too low by what gives this KS."""
+        lower = np.sqrt(-np.log(similarity) * 8 * 1e4) * SIGMAS
+        return result(FIGURE + np.outer(lower, (0, 1)))
+
+    truth = dataset_of([annotation(FIGURE)])
+    got = diagnosis(truth, [lowered(.25)])
+    assert got.shares['miss'] == 1 and got.ap == 0
+    # 0.5 ** (1/4) = 0.841: 7 of the 10 thresholds
+    assert got.gains['miss'] == pytest.approx(.7)
+    got = diagnosis(truth, [lowered(.63)])
+    assert got.shares['jitter'] == 1
+    assert got.ap == pytest.approx(.3)  # 0.5, 0.55 and 0.6
+    # 0.85 ** (1/4) = 0.960, above all thresholds
+    assert got.cumulative['jitter'] == pytest.approx(1)
+    assert got.gains['jitter'] == pytest.approx(.7)
+
+
+@pytest.mark.parametrize('seed', [1, 2])
+def test_shares_add_up_and_everything_mended_is_perfect(seed):
+    got = diagnosis(people(seed), degraded(people(seed), seed, .1))
+    assert sum(got.shares.values()) == pytest.approx(1)
+    assert all(share > 0 for share in got.shares.values())
+    after = list(got.cumulative.values())
+    assert after[-1] == 1
+    assert got.ap < after[0] and after == sorted(after)
+    assert got.ap + got.gains['false positive'] + got.gains[
+        'false negative'] == pytest.approx(1)
+
+
+def test_nobody_matched():
+    got = diagnosis(dataset_of([annotation(FIGURE)]),
+                    [result(FIGURE + 500)])
+    assert got.matched == [] and not got.counts.any()
+    assert list(got.shares.values()) == [0] * 5
+    assert got.ap == 0 and got.gains['false negative'] == 1
+    assert got.background == [0] and got.overlooked == [7]
+
+
+def test_the_order_of_the_files_does_not_matter(rng):
+    dataset, results = people(6), degraded(people(6), 7, .1)
+    for number, entry in enumerate(results):  # no ties
+        entry['score'] += number * 1e-7
+    order = rng.permutation(len(results))
+    mixed = copy.deepcopy(dataset)
+    for key in ('images', 'annotations'):
+        mixed[key] = [mixed[key][i] for i in rng.permutation(len(mixed[key]))]
+    one = diagnosis(dataset, results)
+    two = diagnosis(mixed, [results[i] for i in order])
+    assert (one.counts == two.counts).all()
+    assert one.gains == pytest.approx(two.gains, abs=1e-12)
+    assert one.cumulative == pytest.approx(two.cumulative, abs=1e-12)
+    assert one.overlooked == two.overlooked
+    assert one.background == sorted(order[two.background])
+    assert {m['annotation_id']: m['errors'] for m in one.matched} == {
+        m['annotation_id']: m['errors'] for m in two.matched}
+
+
+def test_nothing_given_is_changed():
+    dataset, results = people(1), degraded(people(1), 1)
+    before = copy.deepcopy((dataset, results))
+    truth = read_truth(dataset)
+    persons = read_results(results, truth)
+    read = copy.deepcopy(persons)
+    diagnose(truth, persons)
+    assert (dataset, results) == before and persons == read
+
+
+# --- scores -----------------------------------------------------------------
+
+
+def test_duplicates_lose_their_score_by_their_similarity():
+    one = np.column_stack([FIGURE, np.ones(17)])
+    far = np.column_stack([FIGURE + 900, np.ones(17)])
+    scores = suppress_duplicates(
+        np.array([one, one, far]), np.array([.5, .9, .4]), SIGMAS)
+    # equal to the better one: exp(-1^2 / 0.5)
+    assert scores == pytest.approx([.5 * np.exp(-2), .9, .4])
+
+
+def test_missing_keypoints_are_no_evidence_of_a_duplicate():
+    full = np.column_stack([FIGURE, np.ones(17)])
+    upper, lower, part = full.copy(), full.copy(), full.copy()
+    upper[8:], lower[:8], part[4:] = 0, 0, 0
+    scores = np.array([.9, .8])
+    assert suppress_duplicates(
+        np.array([upper, lower]), scores, SIGMAS).tolist() == [.9, .8]
+    assert suppress_duplicates(np.array([upper, upper]), scores, SIGMAS
+                               ) == pytest.approx([.9, .8 * np.exp(-2)])
+    # of 8 points of either, 4 are of both: OKS 1/2
+    assert suppress_duplicates(np.array([upper, part]), scores, SIGMAS
+                               ) == pytest.approx([.9, .8 * np.exp(-.5)])
+    nothing = np.zeros((2, 17, 3))
+    assert suppress_duplicates(nothing, scores, SIGMAS).tolist() == [.9, .8]
+
+
+def test_the_best_scores_are_what_each_person_reaches():
+    dataset = dataset_of([
+        annotation(FIGURE), annotation(FIGURE + 300, 8, iscrowd=1)])
+    truth = read_truth(dataset)
+    half = FIGURE.copy()
+    half[:, 0] += np.sqrt(-np.log(.6) * 8e4) * SIGMAS
+    persons = read_results([
+        result(FIGURE + 300, .9), result(half, .2),
+        result(FIGURE, .5, image=2)], truth)
+    better = rescore(persons, OksEvaluation(truth, persons, COCO_RANGE),
+                     SIGMAS)
+    scores = {person['index']: person['score'] for person in better}
+    # a crowd is not to be found; nobody is in the second image
+    assert scores == pytest.approx({0: 0, 1: .6, 2: 0}, abs=1e-6)
+
+
+# --- other data sets --------------------------------------------------------
+
+CROWDPOSE = [*NAMES[5:], 'head', 'neck']
+
+
+def test_fourteen_keypoints_as_crowdpose_has_them():
+    points = np.vstack([FIGURE[5:], (50, 0), (50, 20)])
+    found = points.copy()
+    found[0], found[1] = points[1], points[0]
+    found[12] = 0, 900
+    # CrowdPose has no areas: 0.53 of the box, here 0.53 * 68 * 104 = 3748
+    one = annotation(points)
+    del one['area']
+    got = diagnosis(dataset_of([one], names=CROWDPOSE), [result(found)])
+    assert got.matched[0]['errors'] == dict(
+        left_shoulder='inversion', right_shoulder='inversion', head='miss')
+    assert got.counts.sum(axis=0).tolist() == [11, 0, 2, 0, 1]
+    truth = read_truth(dataset_of([one], names=CROWDPOSE))
+    assert truth.coco.anns[1]['area'] == pytest.approx(.53 * 68 * 104)
+    assert truth.sigmas[[0, 11, 13]].tolist() == [.079, .089, .079]
+
+
+def test_three_keypoints_with_their_own_sigmas():
+    names = ['tail', 'left_paw', 'right_paw']
+    points = np.array([(10, 10), (100, 10), (100, 90)], float)
+    dataset = dataset_of([annotation(points)], names=names)
+    found = points + [(20, 0), (0, 80), (0, -80)]
+    # KS of the tail: exp(-400 / (2e4 * 4 * sigma^2)), 0.607 at sigma 0.1
+    got = diagnosis(dataset, [result(found)], sigmas=[.1, .05, .05])
+    assert got.matched[0]['errors'] == dict(
+        tail='jitter', left_paw='inversion', right_paw='inversion')
+    got = diagnosis(dataset, [result(found)], sigmas=[.2, .05, .05])
+    assert 'tail' not in got.matched[0]['errors']  # 0.882
+
+
+def test_coco_sigmas_and_sides_by_name():
+    truth = read_truth(dataset_of([annotation(FIGURE)]))
+    assert truth.sigmas.tolist() == SIGMAS.tolist()
+    assert truth.flip.tolist() == FLIP.tolist()
+    # a side without the other one is its own
+    names = ['left_eye', 'nose', 'right_ear']
+    truth = read_truth(dataset_of([annotation(FIGURE[:3])], names=names))
+    assert truth.flip.tolist() == [0, 1, 2]
+
+
+def test_an_annotation_of_number_zero_can_be_found():
+    got = diagnosis(dataset_of([annotation(FIGURE, 0)]), [result(FIGURE)])
+    assert got.ap == pytest.approx(1) and got.overlooked == []
+    assert got.matched[0]['annotation_id'] == 0
+
+
+def test_only_the_twenty_best_of_an_image_count():
+    results = [result(FIGURE + 500, .5 + i / 100) for i in range(20)]
+    got = diagnosis(dataset_of([annotation(FIGURE)]),
+                    [*results, result(FIGURE, .1)])
+    assert got.matched == [] and got.background == list(range(20))
+    got = diagnosis(dataset_of([annotation(FIGURE)]),
+                    [*results[1:], result(FIGURE, .1)])
+    assert len(got.matched) == 1
+
+
+def test_the_area_of_results_is_cocos():
+    """Of a bbox; else the extent of the keypoints, (0, 0) included."""
+    truth = read_truth(dataset_of([annotation(FIGURE)]))
+    points = np.zeros((17, 3))
+    points[:2] = (90, 40, .5), (100, 60, .5)
+    for more, area in ({}, 6000), (dict(bbox=[90, 40, 10, 20]), 200):
+        person, = read_results([dict(result(points), **more)], truth)
+        assert person['area'] == area
+
+
+# --- bad input --------------------------------------------------------------
+
+
+def changed(entry, **more):
+    """A copy with other values; None takes one away."""
+    entry = dict(entry, **more)
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+ANN, RES = annotation(FIGURE), result(FIGURE)
+
+
+@pytest.mark.parametrize('dataset, message', [
+    ([RES], 'got list: are results and annotations interchanged'),
+    (dict(images=[], categories=[]), "'annotations' must be a list"),
+    (dict(dataset_of([ANN]), images=[{}]), "'images' must be .* 'id'"),
+    (dict(dataset_of([ANN]), categories=[dict(id=1, name='person')]),
+     r"keypoints, but none of \['person'\] do: give person_keypoints"),
+    (dict(dataset_of([ANN]), images=[dict(id=[1])]), "'images' must be"),
+    (dict(dataset_of([ANN]), categories=[
+        dict(id=1, name='person', keypoints=7)]), 'list of texts, got 7'),
+    (dict(dataset_of([ANN]), categories=[
+        dict(id=1, name='person', keypoints=[1, 2])]), r'got \[1, 2\]'),
+    (dataset_of([changed(ANN, image_id=[1])]),
+     r"annotation 7's image_id must be a whole number .* got \[1\]"),
+    (dict(dataset_of([ANN]), categories=dataset_of([])['categories'] * 2),
+     'one category must name keypoints'),
+    (dataset_of([]), 'no person has a labelled keypoint: give'),
+    (dataset_of([changed(ANN, num_keypoints=0)]), 'no person has a labelled'),
+    (dataset_of([changed(ANN, keypoints=None)]), "annotation 7 has no 'keyp"),
+    (dataset_of([changed(ANN, bbox=[1, 2])]), "annotation 7's bbox must be 4"),
+    (dataset_of([changed(ANN, keypoints=[1, 2, 2])]),
+     'annotation 7 has 3 numbers of keypoints, but the 17'),
+    (dataset_of([annotation(FIGURE[:2])], names=['nose', 'left_paw']),
+     r"no sigma is known for the keypoints \['paw'\]: give"),
+])
+def test_annotations_that_cannot_be_evaluated_against(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        read_truth(dataset)
+
+
+@pytest.mark.parametrize('results, message', [
+    (dataset_of([ANN]), 'must be a list of persons, got dict'),
+    ([], 'the results are empty'),
+    ([RES, 5], 'result 1 is 5, not a person'),
+    ([changed(RES, score=None)], "result 0 has no 'score'"),
+    ([changed(RES, score='high')], r"result 0's score must be .* \['high'\]"),
+    ([changed(RES, image_id=[1])], r"result 0's image_id must .* \[1\]"),
+    ([changed(RES, keypoints=7)], "result 0's keypoints must be a flat list"),
+    ([changed(RES, keypoints=['1'] * 51)], "result 0's keypoints must be 51"),
+    ([changed(RES, category_id=3)], 'result 0 is of category 3, .* of 1'),
+    ([RES, changed(RES, image_id=44)], r'1 images that are not .* \[44\]'),
+    ([result(FIGURE[:14])],
+     'result 0 has 42 numbers of keypoints, but the 17 .* need 51: give'),
+    ([changed(RES, keypoints=[float('nan')] * 51)], '51 finite numbers'),
+    ([changed(RES, keypoints=['x'] * 51)], "result 0's keypoints must be 51"),
+    ([RES, changed(RES, bbox=[0, 0, 9, 9])], "some results have a 'bbox'"),
+    ([changed(RES, bbox=[0, 0, 9])], "result 0's bbox must be 4"),
+])
+def test_results_that_cannot_be_diagnosed(results, message):
+    truth = read_truth(dataset_of([ANN]))
+    with pytest.raises(ValueError, match=message):
+        read_results(results, truth)
+
+
+@pytest.mark.parametrize('sigmas', [[.1] * 14, [.1] * 16 + [0]])
+def test_sigmas_that_do_not_fit(sigmas):
+    with pytest.raises(ValueError, match='17 keypoints need as many positive'):
+        read_truth(dataset_of([ANN]), sigmas)
+
+
+def test_areas_in_which_nobody_is():
+    with pytest.raises(ValueError, match=r'area in \[1.0, 2.0\]: give'):
+        diagnosis(dataset_of([ANN]), [RES], (1., 2.))
