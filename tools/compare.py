@@ -2,7 +2,7 @@
 
     python tools/compare.py configs/demo/ssa_demo.py \
         configs/comparisons/ae_demo.py configs/comparisons/dekr_demo.py \
-        --steps 4000 --data-root data/drawn --work-dir work_dirs/comparison
+        --steps 4000 --data-root data/synthetic --work-dir work_dirs/comparison
 
 Each config trains for as many steps (batches), by its own recipe stretched to
 them (see mmpose_ssa/training_budget.py), without validation; its last weights

@@ -91,7 +91,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     begin, args.out = time.perf_counter(), args.out.resolve()
-    data = str(args.out / 'drawn')
+    data = str(args.out / 'synthetic')
     run('python', 'tools/synthesize.py', data, '--size', '160',
         '--max-people', '3', '--min-height', '0.6', '--train',
         str(args.train), '--val', str(args.val))
@@ -105,7 +105,7 @@ def main() -> None:
     }
     figures = {name: test(*stage, args.out / name.replace(' ', '_'), data)
                for name, stage in stages.items()}
-    images = sorted((args.out / 'drawn/val2017').glob('*.jpg'))[:4]
+    images = sorted((args.out / 'synthetic/val2017').glob('*.jpg'))[:4]
     draw_pictures(stages, args.out, images)
     run('python', 'tools/plot_losses.py', str(args.out / 'train'), '--out',
         str(args.out / 'losses.png'))

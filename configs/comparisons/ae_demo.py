@@ -1,4 +1,4 @@
-# Associative embedding with a thin HRNet on drawn people, on the data and for
+# Associative embedding with a thin HRNet on synthetic people, on the data and for
 # the steps of `demo/ssa_demo.py`.
 _base_ = ['../demo/ssa_demo.py', '_base_/small_hrnet.py']
 

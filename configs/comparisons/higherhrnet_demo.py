@@ -1,4 +1,4 @@
-# The thin HigherHRNet on drawn people, beside `ae_demo.py`.
+# The thin HigherHRNet on synthetic people, beside `ae_demo.py`.
 _base_ = ['ae_demo.py']
 
 tags = dict(_base_.tags, heatmap_size=(80, 80), num_resolutions=2)

@@ -1,5 +1,5 @@
-# A thin SSA for drawn people and CPUs: two ResNet stages, stride 8, 160x160.
-# Data: python tools/synthesize.py data/drawn --size 160 --max-people 3
+# A thin SSA for synthetic people and CPUs: two ResNet stages, stride 8, 160x160.
+# Data: python tools/synthesize.py data/synthetic --size 160 --max-people 3
 #           --min-height 0.6 --train 12000 --val 300
 _base_ = ['../_base_/ssa.py']
 
@@ -13,7 +13,7 @@ codec = dict(
     unbiased=True,
     nms_kernel=5,
     # above the noise of a small model's heatmaps, whose false candidates
-    # disturb the grouping; chosen on drawn images apart
+    # disturb the grouping; chosen on other synthetic images
     score_threshold=0.2)
 
 model = dict(
@@ -52,7 +52,7 @@ train_pipeline = [{
 } for step in _base_.train_pipeline]  # yapf: disable
 val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
                 for step in _base_.val_pipeline]
-data_root = 'data/drawn/'
+data_root = 'data/synthetic/'
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

@@ -1,4 +1,4 @@
-# TransPose-R-A4 for drawn people and CPUs, at 128x96: refines the demo's
+# TransPose-R-A4 for synthetic people and CPUs, at 128x96: refines the demo's
 # persons in `ssa_demo_refine2.py`.
 _base_ = ['../transpose/transpose_r_a4_coco-256x192.py']
 
@@ -22,7 +22,7 @@ train_pipeline = [{
     if step['type'] != 'RandomHalfBody']  # yapf: disable
 val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
                 for step in _base_.val_pipeline]
-data_root = 'data/drawn/'
+data_root = 'data/synthetic/'
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

@@ -173,7 +173,7 @@ def test_the_command_prints_the_figures(monkeypatch, capsys, two_persons):
      [DEMO, '--ann-file', 'no.json', '--img-dir', '.']),
     (r'--img-dir 1\.png is not a folder: give that of the images',
      [DEMO, '--ann-file', 'persons.json', '--img-dir', '1.png']),
-    (r'annotation file data/drawn/.*\.json does not exist: set data_root',
+    (r'annotation file data/synthetic/.*\.json does not exist: set data_root',
      [DEMO]),
     ("argument --cfg-options: 'grouping' is not NAME=VALUE",
      [DEMO, '--cfg-options', 'grouping']),
