@@ -28,7 +28,7 @@ from comparison_table import markdown
 from mmengine.config import Config, DictAction
 from mmengine.fileio import dump
 
-from mmpose_ssa.apis.inferencer import load_estimator, read_config
+from mmpose_ssa.engine.loading import load_estimator, read_config
 from mmpose_ssa.engine.training_budget import with_budget
 
 # --- arguments --------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Dict
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-from mmpose_ssa.apis.inferencer import read_config
+from mmpose_ssa.engine.loading import read_config
 from mmpose_ssa.evaluation.complexity import count
 
 

@@ -24,7 +24,7 @@ from published_weights import (convert_command, listed, read_weights, renamed,
                                save_weights)
 from torch import Tensor
 
-from mmpose_ssa.apis.inferencer import read_config
+from mmpose_ssa.engine.loading import read_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/comparisons'
 # by width and number of keypoints

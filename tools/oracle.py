@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmpose_ssa.apis.inferencer import read_config
+from mmpose_ssa.engine.loading import read_config
 
 # Codec -> the estimator whose outputs are perfect
 CEILINGS = dict(

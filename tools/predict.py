@@ -6,8 +6,8 @@
 import argparse
 from pathlib import Path
 
-from mmpose_ssa.apis.inferencer import (check_device, load_model,
-                                        write_predictions)
+from mmpose_ssa.apis.inferencer import load_model, write_predictions
+from mmpose_ssa.engine.loading import check_device
 
 
 def make_parser() -> argparse.ArgumentParser:

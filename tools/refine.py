@@ -17,11 +17,11 @@ from typing import Callable, Dict, List, Optional
 
 from mmengine.fileio import dump
 
-from mmpose_ssa.apis.inferencer import check_device, check_files
 from mmpose_ssa.apis.refined_results import (check_names, check_places,
                                              image_files, read_annotations,
                                              read_results, refine_results,
                                              with_masks)
+from mmpose_ssa.engine.loading import check_device, check_files
 from mmpose_ssa.evaluation.keypoint_metric import (ground_truth, has_keypoints,
                                                    keypoint_figures)
 from mmpose_ssa.models.refiner import Refiner

@@ -1,26 +1,22 @@
 """From a config, weights and image files to persons, pictures and JSON."""
 from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 
-import copy
-import pickle
 from pathlib import Path
 from typing import List, Sequence, Union
-from urllib.error import URLError
 
 import mmcv
 import numpy as np
 import pycocotools.mask as coco_mask
-import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.fileio import dump
-from mmengine.runner import load_checkpoint
-from mmpose.apis import inference_bottomup, init_model
+from mmpose.apis import inference_bottomup
 from mmpose.structures import PoseDataSample
 
 from ..datasets.coco import LoadCheckedImage
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
+from ..engine.loading import load_estimator, read_config
 from ..evaluation.mask_metric import PERSON_ID
 from .visualizer import (Skeleton, draw_attention, draw_persons,
                          sample_keypoints, side_by_side)
@@ -46,101 +42,6 @@ def load_model(config: Union[str, Config],
     cfg = read_config(config)
     cfg.model.test_cfg.output_attention = True
     return load_estimator(cfg, checkpoint, device)
-
-
-def read_config(config: Union[str, Config]) -> Config:
-    """A config of its own, from a file or another one.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read as a config.
-    """
-    if isinstance(config, Config):
-        return copy.deepcopy(config)
-    _check_config_file(config)
-    try:
-        return Config.fromfile(config)
-    except (NameError, OSError, SyntaxError) as error:
-        raise ValueError(f'{config} cannot be read as a config, give the .py '
-                         f'file of one: {error}') from error
-
-
-def check_files(config: Union[str, Config], checkpoint: str) -> None:
-    """Raise FileNotFoundError unless the files exist; read nothing.
-
-    Args:
-        config: The config, or its file.
-        checkpoint: File or address of the weights; of an address, nothing
-            is asked.
-    """
-    if not isinstance(config, Config):
-        _check_config_file(config)
-    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f'checkpoint {checkpoint} does not exist: give the file of a '
-            'training, e.g. work_dirs/NAME/epoch_240.pth')
-
-
-def _check_config_file(config: str) -> None:
-    if not Path(config).is_file():
-        raise FileNotFoundError(
-            f'config {config} does not exist: give the file of a config, '
-            'e.g. configs/ssa/ssa_r101_640.py')
-
-
-def check_device(device: str) -> None:
-    """Raise ValueError unless PyTorch finds a device."""
-    try:
-        torch.empty(0, device=device)
-    except (AssertionError, RuntimeError) as error:
-        raise ValueError(
-            f'device {device!r} cannot be used: give cpu, or cuda where there '
-            f'is a GPU ({str(error).splitlines()[0]})') from error
-
-
-def load_estimator(cfg: Config,
-                   checkpoint: str,
-                   device: str = 'cpu') -> nn.Module:
-    """Build any of MMPose's estimators with exactly the weights given.
-
-    Args:
-        cfg: The config; MMPose changes it.
-        checkpoint: File or address of the weights.
-        device: As PyTorch names it.
-
-    Returns:
-        The estimator in evaluation mode, with ``cfg`` and ``dataset_meta``
-        (the checkpoint's, or else the config's), for MMPose's own functions.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the weights are damaged, cannot be fetched, hold code,
-            or are not those of the config's model.
-    """
-    check_files(cfg, checkpoint)
-    model = init_model(cfg, None, device)
-    try:
-        loaded = load_checkpoint(model, str(checkpoint), 'cpu', strict=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f'{checkpoint} does not fit the model of {cfg.filename}: give '
-            f'the config with which it was trained ({error})') from error
-    except pickle.UnpicklingError as error:  # it names file and cure
-        raise ValueError(str(error)) from error
-    except (URLError, ConnectionError, TimeoutError) as error:
-        raise ValueError(
-            f'{checkpoint} cannot be fetched: check the address and the '
-            f'network, or give a file ({error})') from error
-    except PermissionError as error:
-        raise ValueError(f'{checkpoint} may not be read: change its '
-                         f'permissions ({error})') from error
-    except (EOFError, IndexError, OSError) as error:
-        raise ValueError(
-            f'{checkpoint} cannot be read as a checkpoint: it is damaged or '
-            f'was not written to the end ({error})') from error
-    model.dataset_meta = loaded.get('meta', {}).get('dataset_meta',
-                                                    model.dataset_meta)
-    return model
 
 
 def write_predictions(model: nn.Module,

@@ -13,8 +13,8 @@ from mmpose.apis import inference_topdown
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
-from ..apis.inferencer import check_files, load_estimator, read_config
 from ..decoding.refinement import person_boxes, refine_keypoints
+from ..engine.loading import check_files, load_estimator, read_config
 
 
 class Refiner:

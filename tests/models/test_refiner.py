@@ -496,7 +496,7 @@ def test_reasons_that_weights_are_not_read(topdown, bottomup, image,
 
     model = load_model(refined_config(dict(
         topdown, checkpoint='https://localhost/a.pth')), bottomup)
-    monkeypatch.setattr('mmpose_ssa.apis.inferencer.load_checkpoint', fail)
+    monkeypatch.setattr('mmpose_ssa.engine.loading.load_checkpoint', fail)
     with pytest.raises(ValueError, match=f'refiner: .*{words}.*; it is set '
                        'by model.refiner.config'):
         inference_bottomup(model, image)
