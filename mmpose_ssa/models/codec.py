@@ -268,9 +268,9 @@ class AttentionGrouping(BaseKeypointCodec):
             The candidates, see :class:`Candidates`.
         """
         return find_candidates(
-            heatmaps, self.score_threshold, self.nms_kernel,
-            self.max_candidates, self._content_cells(heatmaps.shape,
-                                                     content_inp))
+            heatmaps.cpu().numpy(), self.score_threshold, self.nms_kernel,
+            self.max_candidates,
+            self._content_cells(heatmaps.shape, content_inp))
 
     def group(self, types: np.ndarray, scores: np.ndarray,
               affinity: np.ndarray) -> np.ndarray:
