@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from made_weights import drawn, patches
+from factories import made_weight, patches
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.logging import MessageHub
@@ -60,7 +60,8 @@ def official_weights(layers):
     """What a published file holds, with random weights."""
     shapes = {convert_transpose.official_name(name): weight.shape
               for name, weight in build(layers).state_dict().items()}
-    state = {name: drawn(name, shape) for name, shape in shapes.items()}
+    state = {name: made_weight(name, shape)
+             for name, shape in shapes.items()}
     state['pos_embedding'] = sine_position((32, 24), 256)[:, None]
     return state
 

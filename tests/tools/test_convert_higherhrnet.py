@@ -17,7 +17,7 @@ import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
 import numpy as np
 import pytest
 import torch
-from made_weights import drawn, patches
+from factories import made_weight, patches
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
@@ -58,8 +58,9 @@ def published_weights(naming='official', **options):
     """What a published file holds, with random weights."""
     model = MODELS.build(config(**options).model)
     return {
-        convert_higherhrnet._published(name, *PREFIXES[naming]): drawn(
-            convert_higherhrnet._published(name, '', ''), weight.shape)
+        convert_higherhrnet._published(
+            name, *PREFIXES[naming]): made_weight(
+                convert_higherhrnet._published(name, '', ''), weight.shape)
         for name, weight in model.state_dict().items()
     }
 
