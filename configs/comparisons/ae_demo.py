@@ -1,5 +1,5 @@
-# Associative embedding with a thin HRNet on synthetic people, on the data and for
-# the steps of `demo/ssa_demo.py`.
+# Associative embedding with a thin HRNet on synthetic people, on the data and
+# for the steps of `demo/ssa_demo.py`.
 _base_ = ['../demo/ssa_demo.py', '_base_/small_hrnet.py']
 
 tags = dict(

@@ -1,4 +1,4 @@
-# A thin SSA for synthetic people and CPUs: two ResNet stages, stride 8, 160x160.
+# A thin SSA for synthetic people and CPUs: two ResNet stages, stride 8, 160 px.
 # Data: python tools/synthesize.py data/synthetic --size 160 --max-people 3
 #           --min-height 0.6 --train 12000 --val 300
 _base_ = ['../_base_/ssa.py']
