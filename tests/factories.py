@@ -185,7 +185,7 @@ def random_model(config=TINY, std: float = .05, bias: float = 0.,
     from mmengine.config import Config
     from mmpose.registry import MODELS
     torch.manual_seed(0)
-    if not isinstance(config, dict):
+    if not isinstance(config, (dict, Config)):
         config = Config.fromfile(config)
     model = MODELS.build(dict(config.model, _scope_='mmpose'))
     torch.nn.init.normal_(model.head.final_layer.weight, std=std)

@@ -48,7 +48,7 @@ def person_colors(number: int) -> np.ndarray:
 def draw_persons(image: np.ndarray,
                  keypoints: np.ndarray,
                  scores: np.ndarray,
-                 masks: np.ndarray,
+                 masks: Sequence[np.ndarray],
                  skeleton: Skeleton,
                  kpt_thr: float = 0.) -> np.ndarray:
     """Masks, a colour for each person, and skeletons upon them.
@@ -58,7 +58,7 @@ def draw_persons(image: np.ndarray,
         keypoints: (P, K, 2), best person first.
         scores: (P, K); keypoints with a score of at most ``kpt_thr`` are not
             drawn, nor are persons without others.
-        masks: (P, H, W) of 0 and 1.
+        masks: P arrays (H, W) of 0 and 1; empty of a model without masks.
         skeleton: What to draw.
         kpt_thr: See above.
 
@@ -68,7 +68,8 @@ def draw_persons(image: np.ndarray,
     shown = scores > kpt_thr
     colors = person_colors(len(keypoints))
     for p in reversed(np.flatnonzero(shown.any(axis=1))):
-        image = paint_mask(image, masks[p], colors[p])
+        if len(masks):
+            image = paint_mask(image, masks[p], colors[p])
     for p in reversed(np.flatnonzero(shown.any(axis=1))):
         image = draw_skeleton(image, keypoints[p], shown[p], skeleton)
     return image

@@ -3,9 +3,14 @@
 Imported before anything that needs MMPose, so that a missing package is
 answered with the commands that install it.
 """
+import warnings
 from importlib.util import find_spec
 
 NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
+
+# Said by other packages of themselves: nothing that a user could act on
+for _message in ('pkg_resources is deprecated', 'The metainfo config file'):
+    warnings.filterwarnings('ignore', message=_message)
 
 _missing = [name for name in NEEDED if find_spec(name) is None]
 if _missing:

@@ -1,50 +1,46 @@
 """Images in; pictures, attention and COCO results out."""
 import json
-import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import predict
 import pycocotools.mask as coco_mask
 import pytest
 import torch
+from factories import (DEMO, ROOT, TINY, TOPDOWN, random_model, refusal,
+                       save_weights)
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.registry import MODELS
 
-from mmpose_ssa.apis.inferencer import (inference_bottomup, load_model,
-                                        pictures, write_predictions)
+import mmpose_ssa
+from mmpose_ssa.apis.inferencer import SSAInferencer, bundled, find_images
 from mmpose_ssa.apis.visualizer import (Skeleton, draw_attention, draw_persons,
                                         draw_skeleton, draw_star, paint_mask,
                                         person_colors, sample_keypoints,
                                         side_by_side)
+from mmpose_ssa.engine.loading import load_estimator
 
-ROOT = Path(__file__).parents[2]
-TINY = str(ROOT / 'tests/data/ssa_tiny_64.py')
+TINY = str(TINY)
 SIZES = {'7.png': (50, 91), 'tall.png': (200, 40), 'dot.png': (3, 2)}
+
+pytestmark = pytest.mark.usefixtures('mmpose')
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """Random weights whose heatmaps have peaks."""
-    torch.manual_seed(0)
-    model = MODELS.build(dict(Config.fromfile(TINY).model, _scope_='mmpose'))
-    torch.nn.init.normal_(model.head.final_layer.weight, std=.05)
-    path = tmp_path_factory.mktemp('weights') / 'random.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return str(path)
+    """Random weights that find keypoints of some types and miss others."""
+    return save_weights(random_model(bias=-.05),
+                        tmp_path_factory.mktemp('weights') / 'random.pth')
 
 
 @pytest.fixture(scope='module')
-def nobody(checkpoint, tmp_path_factory):
+def nobody(tmp_path_factory):
     """Weights whose heatmaps are 0."""
-    weights = torch.load(checkpoint)
-    for name in ('weight', 'bias'):
-        weights['state_dict'][f'head.final_layer.{name}'].zero_()
-    path = tmp_path_factory.mktemp('weights') / 'zero.pth'
-    torch.save(weights, path)
-    return str(path)
+    return save_weights(random_model(std=0.),
+                        tmp_path_factory.mktemp('weights') / 'zero.pth')
 
 
 @pytest.fixture(scope='module')
@@ -58,62 +54,120 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def model(checkpoint):
-    return load_model(TINY, checkpoint)
+def inferencer(checkpoint):
+    return SSAInferencer(TINY, checkpoint, 'cpu')
 
 
-def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, arguments)])
-    runpy.run_path(str(ROOT / 'tools/predict.py'), run_name='__main__')
+# --- results ----------------------------------------------------------------
 
 
-# --- the command ------------------------------------------------------------
+def check_persons(persons, sample, size):
+    """Results of one image are what the model says."""
+    found = sample.pred_instances
+    assert len(persons) == len(found.masks)
+    for p, result in enumerate(persons):
+        assert result['category_id'] == 1
+        points = np.reshape(result['keypoints'], (17, 3))
+        assert points[:, :2] == pytest.approx(found.keypoints[p])
+        assert points[:, 2] == pytest.approx(found.keypoint_scores[p])
+        assert result['keypoint_scores'] == pytest.approx(points[:, 2])
+        assert result['score'] == pytest.approx(points[:, 2].mean())
+        seen = points[points[:, 2] > 0, :2]
+        assert result['bbox'] == pytest.approx(
+            [*seen.min(axis=0), *np.ptp(seen, axis=0)], abs=1e-4)
+        mask = coco_mask.decode(result['segmentation'])
+        assert mask.shape == size
+        assert np.array_equal(mask, coco_mask.decode(found.masks[p]))
 
 
-def test_results_are_those_of_the_model(monkeypatch, tmp_path, model, images,
-                                        checkpoint):
-    command(monkeypatch, *images, '--config', TINY, '--checkpoint',
-            checkpoint, '--out', tmp_path / 'out')
+def test_the_command_writes_what_the_model_finds(tmp_path, capsys, inferencer,
+                                                 images, checkpoint):
+    predict.main([*images, '--config', TINY, '--checkpoint', checkpoint,
+                  '--out', str(tmp_path / 'out'), '--device', 'cpu'])
     results = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert f'{len(results)} persons in 3 images' in capsys.readouterr().out
     assert {r['image_id'] for r in results} >= {7, 'tall'}
     for path, (h, w) in zip(images, SIZES.values()):
         name = Path(path).name
-        found = inference_bottomup(model, path)[0].pred_instances
-        here = [r for r in results if r['file_name'] == name]
-        assert len(here) == len(found.masks)
-        for p, result in enumerate(here):
-            assert result['category_id'] == 1
-            points = np.reshape(result['keypoints'], (17, 3))
-            assert points[:, :2] == pytest.approx(found.keypoints[p])
-            assert points[:, 2] == pytest.approx(found.keypoint_scores[p])
-            assert result['keypoint_scores'] == pytest.approx(points[:, 2])
-            assert result['score'] == pytest.approx(points[:, 2].mean())
-            seen = points[points[:, 2] > 0, :2]
-            assert result['bbox'] == pytest.approx(
-                [*seen.min(axis=0), *np.ptp(seen, axis=0)], abs=1e-4)
-            mask = coco_mask.decode(result['segmentation'])
-            assert mask.shape == (h, w)
-            assert np.array_equal(mask, coco_mask.decode(found.masks[p]))
+        check_persons([r for r in results if r['file_name'] == name],
+                      inferencer.infer(cv2.imread(path)), (h, w))
         stem = tmp_path / 'out' / Path(name).stem
         assert cv2.imread(f'{stem}_persons.jpg').shape == (h, w, 3)
         assert cv2.imread(f'{stem}_attention.jpg').shape[0] == 360 + 24
 
 
+def test_results_come_image_by_image(inferencer, images, tmp_path):
+    array = cv2.imread(images[0])
+    iterator = inferencer([images[1], array, Path(images[2])],
+                          return_vis=True, kpt_thr=0.)
+    results = list(iterator)
+    assert [r['path'] for r in results] == [images[1], None, images[2]]
+    assert list(tmp_path.iterdir()) == []
+    for result, name in zip(results, ('tall.png', '7.png', 'dot.png')):
+        assert result['visualization'].shape == (*SIZES[name], 3)
+    sample = inferencer.infer(array)
+    check_persons(results[1]['predictions'], sample, SIZES['7.png'])
+    assert np.array_equal(results[1]['visualization'],
+                          inferencer.draw_persons(array, sample, 0.))
+    for person in results[1]['predictions']:
+        assert person['image_id'] == 1 and 'file_name' not in person
+    for person in results[0]['predictions']:
+        assert (person['image_id'], person['file_name']) == (
+            'tall', 'tall.png')
+    plain, = inferencer(array)
+    assert plain == dict(path=None, predictions=[
+        dict(person, image_id=0) for person in results[1]['predictions']])
+
+
+def test_what_is_done_is_kept_where_it_stops(inferencer, images, tmp_path):
+    (tmp_path / 'bad.png').write_text('no image')
+    iterator = inferencer([images[0], tmp_path / 'bad.png', images[1]],
+                          out_dir=tmp_path / 'out')
+    first = next(iterator)
+    with pytest.raises(ValueError, match='bad.png cannot be read'):
+        next(iterator)
+    kept = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert kept == first['predictions'] and kept
+
+
+def test_the_bundled_model_finds_people(tmp_path, monkeypatch, inferencer):
+    """From any folder, without an argument; here on those of its own kind."""
+    from factories import write_scenes
+    scenes = write_scenes(tmp_path, train=1, val=3, size=160, max_people=2)
+    monkeypatch.chdir(tmp_path)
+    found = mmpose_ssa.SSAInferencer()
+    cuda = torch.cuda.is_available()
+    assert next(found.model.parameters()).is_cuda == cuda
+    truth = json.loads((
+        scenes / 'annotations/person_keypoints_val2017.json').read_text())
+    people = truth['annotations']
+    results = [person for result in found('val2017')
+               for person in result['predictions'] if person['score'] > .3]
+    ious = [max((coco_mask.iou([r['segmentation']], [coco_mask.merge(
+        coco_mask.frPyObjects(ann['segmentation'], 160, 160))], [0])[0, 0]
+        for r in results if r['image_id'] == ann['image_id']), default=0)
+        for ann in people]
+    assert np.mean(np.array(ious) > .5) > .5
+
+
 def test_images_without_people(tmp_path, images, nobody):
-    model = load_model(TINY, nobody)
-    assert write_predictions(model, images[:1], str(tmp_path)) == []
+    inferencer = SSAInferencer(TINY, nobody, 'cpu')
+    result, = inferencer(images[0], out_dir=tmp_path)
+    assert result == dict(path=images[0], predictions=[])
     assert json.loads((tmp_path / 'predictions.json').read_text()) == []
     assert (tmp_path / '7_persons.jpg').is_file()
+    assert not (tmp_path / '7_attention.jpg').exists()
     image = cv2.imread(images[0])
-    drawn = pictures(model, image, inference_bottomup(model, image)[0], 0.)
-    assert np.array_equal(drawn['persons'], image)
-    assert np.array_equal(drawn['attention'],
+    sample = inferencer.infer(image)
+    drawn = inferencer.draw_persons(image, sample, 0.)
+    assert np.array_equal(drawn, image)
+    assert np.array_equal(inferencer.draw_attention(image, sample, drawn),
                           side_by_side([image], ['persons']))
 
 
-def test_the_pictures_show_what_was_found(model, images):
+def test_the_pictures_show_what_was_found(inferencer, images):
     image = cv2.imread(images[0])
-    sample = inference_bottomup(model, image)[0]
+    sample = inferencer.infer(image)
     found = sample.pred_instances
     # Rows of a softmax over 8 x 15 tokens (50 x 91 pixels become 64 x 120)
     attention = found.keypoint_attention
@@ -122,14 +176,54 @@ def test_the_pictures_show_what_was_found(model, images):
     assert missing.any() and not missing.all()
     assert attention.sum((2, 3)) == pytest.approx(
         (~missing).astype(float), abs=1e-5)
-    drawn = pictures(model, image, sample, kpt_thr=0.)
+    persons = inferencer.draw_persons(image, sample, kpt_thr=0.)
     union = np.any([coco_mask.decode(rle) for rle in found.masks], axis=0)
-    changed = (drawn['persons'] != image).any(axis=2)
-    assert changed[union].mean() > .9
-    hidden = pictures(model, image, sample, kpt_thr=1e9)
-    assert np.array_equal(hidden['persons'], image)
+    assert (persons != image).any(axis=2)[union].mean() > .9
+    hidden = inferencer.draw_persons(image, sample, kpt_thr=1e9)
+    assert np.array_equal(hidden, image)
     panels = 1 + min(4, (~missing).sum())
-    assert drawn['attention'].shape[1] == panels * (round(91 * 360 / 50) + 6)
+    drawn = inferencer.draw_attention(image, sample, persons)
+    assert drawn.shape[1] == panels * (round(91 * 360 / 50) + 6)
+
+
+def test_a_model_without_masks(inferencer, images, monkeypatch):
+    """As those of `comparisons` are."""
+    def bare(image):
+        sample = SSAInferencer.infer(inferencer, image)
+        for key in ('masks', 'attention_maps', 'keypoint_attention'):
+            sample.pred_instances.pop(key)
+        return sample
+
+    monkeypatch.setattr(inferencer, 'infer', bare)
+    result, = inferencer(images[0], return_vis=True, kpt_thr=0.)
+    assert result['predictions']
+    assert not any('segmentation' in p for p in result['predictions'])
+    image = cv2.imread(images[0])
+    assert (result['visualization'] != image).any()
+    assert np.array_equal(
+        inferencer.draw_attention(image, bare(image), image),
+        side_by_side([image], ['persons']))
+
+
+def test_keypoints_of_a_refiner_have_no_attention(tmp_path, checkpoint,
+                                                  images):
+    cfg = Config.fromfile(TINY)
+    cfg.model.refiner = dict(
+        config=str(TOPDOWN), checkpoint=save_weights(
+            random_model(TOPDOWN, .5, 5.), tmp_path / 'topdown.pth'))
+    cfg.test_dataloader.dataset.pipeline[0].keep_original = True
+    inferencer = SSAInferencer(cfg, checkpoint, 'cpu')
+    image = cv2.imread(images[0])
+    sample = inferencer.infer(image)
+    persons = inferencer.draw_persons(image, sample, 0.)
+    with np.errstate(all='raise'):
+        drawn = inferencer.draw_attention(image, sample, persons)
+    assert drawn.shape[1] > persons.shape[1]
+    result, = inferencer(images[0])
+    for person, points in zip(result['predictions'],
+                              sample.pred_instances.keypoints):
+        assert np.reshape(person['keypoints'], (17, 3))[
+            :, :2] == pytest.approx(points, abs=1e-3)
 
 
 def test_another_skeleton(tmp_path, images):
@@ -140,48 +234,115 @@ def test_another_skeleton(tmp_path, images):
     cfg.model.head.out_channels = 14
     cfg.model.head.decoder.update(
         num_keypoints=14, order=list(range(14)), edges=links)
-    torch.manual_seed(0)
-    model = MODELS.build(dict(cfg.model, _scope_='mmpose'))
-    torch.nn.init.normal_(model.head.final_layer.weight, std=.05)
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'crowd.pth')
-    model = load_model(cfg, str(tmp_path / 'crowd.pth'))
-    results = write_predictions(model, images[:1], str(tmp_path), kpt_thr=0)
-    assert results and all(len(r['keypoints']) == 42 for r in results)
-    assert Skeleton.from_meta(model.dataset_meta).names[12:] == [
-        'top_head', 'neck']
+    inferencer = SSAInferencer(
+        cfg, save_weights(random_model(cfg), tmp_path / 'crowd.pth'), 'cpu')
+    result, = inferencer(images[0], out_dir=tmp_path, kpt_thr=0)
+    assert result['predictions']
+    assert all(len(r['keypoints']) == 42 for r in result['predictions'])
+    assert inferencer.skeleton.names[12:] == ['top_head', 'neck']
 
 
 def test_the_data_set_of_the_checkpoint_counts(tmp_path, checkpoint):
     weights = torch.load(checkpoint)
     weights['meta'] = dict(dataset_meta=dict(dataset_name='mine'))
     torch.save(weights, tmp_path / 'mine.pth')
-    model = load_model(TINY, str(tmp_path / 'mine.pth'))
+    model = load_estimator(Config.fromfile(TINY), str(tmp_path / 'mine.pth'))
     assert model.dataset_meta == dict(dataset_name='mine')
+
+
+# --- inputs and files -------------------------------------------------------
+
+
+def test_a_file_a_folder_a_pattern_an_array(images, tmp_path):
+    folder, array = Path(images[0]).parent, np.zeros((4, 5, 3), np.uint8)
+    everything = sorted(images)
+    names = ['7', 'dot', 'tall']
+    (folder / 'notes.txt').write_text('no image')
+    for inputs in (folder, str(folder), str(folder / '*.png'), everything,
+                   tuple(map(Path, everything)), [str(folder / '[7dt]*g')]):
+        assert find_images(inputs) == list(zip(names, everything))
+    assert find_images(images[1]) == [('tall', images[1])]
+    (name, given), = find_images(array)
+    assert name == '0' and given is array
+    mixed = find_images([folder, array])
+    assert mixed[:3] == list(zip(names, everything))
+    assert mixed[3][0] == '3' and mixed[3][1] is array
+    # a name is not a pattern where such a file exists
+    odd = tmp_path / 'a[1].PNG'
+    cv2.imwrite(str(odd), array)
+    assert find_images(odd) == find_images(tmp_path) == [('a[1]', str(odd))]
+
+
+def test_the_bundled_model_is_in_or_beside_the_package(monkeypatch, tmp_path):
+    assert bundled() == (str(DEMO), str(ROOT / 'weights/ssa_demo.pth'))
+    package = tmp_path / 'site/mmpose_ssa'
+    monkeypatch.setattr('mmpose_ssa.apis.inferencer.__file__',
+                        str(package / 'apis/inferencer.py'))
+    with pytest.raises(FileNotFoundError, match='give config and checkpoint'):
+        bundled()
+    wheel = [package / '.mim' / name for name in (
+        'configs/demo/ssa_demo.py', 'weights/ssa_demo.pth')]
+    for path in wheel:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert bundled() == tuple(map(str, wheel))
+
+
+def test_the_public_name_is_lazy_and_listed():
+    assert 'SSAInferencer' in dir(mmpose_ssa)
+    assert mmpose_ssa.SSAInferencer is SSAInferencer
+    with pytest.raises(AttributeError, match='nonsense'):
+        mmpose_ssa.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize('tool', ['predict'])
+def test_help_does_not_wait_for_torch(tool):
+    code = (f'import sys, {tool}\ntry:\n    {tool}.main(["--help"])\n'
+            'finally:\n    print({"torch", "numpy"} & set(sys.modules))')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True,
+                          text=True, cwd=ROOT / 'tools')
+    assert done.stdout.startswith('usage: ')
+    assert done.stdout.endswith('set()\n'), done.stdout
+    assert done.stderr == ''
 
 
 # --- what it refuses --------------------------------------------------------
 
 
-def test_missing_files_are_named(model, images, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no\.pth does not exist: gi'):
-        load_model(TINY, 'no.pth')
+def test_missing_files_are_named(inferencer, images, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no\.pth does not exist'):
+        SSAInferencer(TINY, 'no.pth', 'cpu')
     with pytest.raises(FileNotFoundError, match=r'no\.py'):
-        load_model('no.py', images[0])
-    with pytest.raises(FileNotFoundError, match=r'no\.jpg does not exist'):
-        write_predictions(model, ['no.jpg'], str(tmp_path))
+        SSAInferencer('no.py', images[0], 'cpu')
+    for given in ('no.jpg', str(tmp_path / '*.jpg'), [images[0], 'no.jpg']):
+        with pytest.raises(FileNotFoundError, match=r'\.jpg.* exist.* folder'):
+            inferencer(given)
 
 
-def test_a_call_without_an_image(monkeypatch, model, capsys):
-    with pytest.raises(SystemExit):
-        command(monkeypatch, '--config', TINY, '--checkpoint', 'x', '--out',
-                'y')
-    assert 'required: IMAGE' in capsys.readouterr().err
-    with pytest.raises(ValueError, match='no image given'):
-        write_predictions(model, [], 'y')
+@pytest.mark.parametrize('inputs, error, words', [
+    ([], ValueError, 'no image given'),
+    ([3], TypeError, '3 is a int: .*path.*array'),
+    ([None], TypeError, 'None is a NoneType'),
+    (None, TypeError, 'None is a NoneType'),
+])
+def test_what_is_no_image(inferencer, inputs, error, words):
+    with pytest.raises(error, match=words):
+        inferencer(inputs)
 
 
-def test_mistakes_are_told_with_their_cure(monkeypatch, tmp_path, capsys,
-                                           checkpoint, images):
+def test_an_empty_folder(inferencer, tmp_path):
+    with pytest.raises(ValueError, match=r'has no images .*\*\.png'):
+        inferencer(tmp_path)
+
+
+def test_a_config_needs_its_weights(checkpoint):
+    for config, weights in ((TINY, None), (None, checkpoint)):
+        with pytest.raises(ValueError, match='config.*checkpoint.*both'):
+            SSAInferencer(config, weights)
+
+
+def test_mistakes_are_told_with_their_cure(tmp_path, capsys, checkpoint,
+                                           images):
     (tmp_path / 'file').touch()
     for words, config, weights, more in (
             ('no.pth does not exist', TINY, 'no.pth', []),
@@ -191,32 +352,36 @@ def test_mistakes_are_told_with_their_cure(monkeypatch, tmp_path, capsys,
              ['--device', 'foo']),
             ('file is not a folder', TINY, checkpoint,
              ['--out', tmp_path / 'file'])):
-        with pytest.raises(SystemExit) as stop:
-            command(monkeypatch, images[0], '--config', config, '--checkpoint',
-                    weights, '--out', tmp_path / 'out', *more)
-        assert stop.value.code == 2
-        assert words in capsys.readouterr().err
+        said = refusal(capsys, predict.main, images[0], '--config', config,
+                       '--checkpoint', weights, '--out', tmp_path / 'out',
+                       *more)
+        assert words in said
     assert not (tmp_path / 'out').exists()
+    assert 'required: IMAGE' in refusal(capsys, predict.main, '--out', 'y')
 
 
-def test_two_images_of_one_name(model, tmp_path):
-    with pytest.raises(ValueError, match="named '1' and would overwrite"):
-        write_predictions(model, ['a/1.jpg', 'b/1.jpg'], str(tmp_path))
+def test_two_images_of_one_name(inferencer, images, tmp_path):
+    (tmp_path / '7.png').touch()
+    both = [images[0], str(tmp_path / '7.png')]
+    with pytest.raises(ValueError, match="two images are named '7'"):
+        inferencer(both, out_dir=tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    inferencer(both)  # nothing is overwritten where nothing is written
 
 
 def test_weights_of_another_model(tmp_path, checkpoint):
     weights = torch.load(checkpoint)
     del weights['state_dict']['neck.projection.weight']
     torch.save(weights, tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match=r'(?s)other\.pth does not fit the '
-                       r'model of .*ssa_tiny_64\.py: .*neck\.projection'):
-        load_model(TINY, str(tmp_path / 'other.pth'))
+    with pytest.raises(ValueError, match=r'(?s)other\.pth .*'
+                       r'ssa_tiny_64\.py.*neck\.projection'):
+        SSAInferencer(TINY, str(tmp_path / 'other.pth'), 'cpu')
 
 
 def test_the_config_given_is_not_changed(checkpoint):
     cfg = Config.fromfile(TINY)
     before = cfg.to_dict()
-    load_model(cfg, checkpoint)
+    SSAInferencer(cfg, checkpoint, 'cpu')
     assert cfg.to_dict() == before
 
 

@@ -15,7 +15,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import METRICS, MODELS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmpose_ssa.apis.inferencer import load_model, write_predictions
+from mmpose_ssa.apis.inferencer import SSAInferencer
 from mmpose_ssa.apis.refined_results import (check_places, refine_results,
                                              with_masks)
 from mmpose_ssa.decoding.masks import encode_rle
@@ -77,9 +77,8 @@ def data(tmp_path_factory, weights):
             keypoints=points.ravel().tolist(), bbox=[10, 10, 40, 40],
             area=1600.)])
     (folder / 'persons.json').write_text(json.dumps(content))
-    model = load_model(TINY, str(weights / 'ssa_tiny_64.pth'))
-    write_predictions(model, [str(folder / f'{i}.png') for i in SIZES],
-                      str(folder))
+    inferencer = SSAInferencer(TINY, weights / 'ssa_tiny_64.pth', 'cpu')
+    list(inferencer([folder / f'{i}.png' for i in SIZES], out_dir=folder))
     return folder
 
 
@@ -100,10 +99,9 @@ def refined_by_the_estimator(data, weights, refiner, fill):
     cfg.model.refiner = dict(config=refiner[0], checkpoint=refiner[1])
     cfg.model.test_cfg.fill_missing = fill
     cfg.test_dataloader.dataset.pipeline[0].keep_original = True
-    model = load_model(cfg, str(weights / 'ssa_tiny_64.pth'))
-    out = data / f'estimator_{fill}'
-    return write_predictions(model, [str(data / f'{i}.png') for i in SIZES],
-                             str(out))
+    inferencer = SSAInferencer(cfg, weights / 'ssa_tiny_64.pth', 'cpu')
+    return [person for i in SIZES for result in inferencer(data / f'{i}.png')
+            for person in result['predictions']]
 
 
 @pytest.mark.parametrize('fill', [True, False])

@@ -18,13 +18,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
+from mmpose.apis import inference_bottomup
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS, METRICS, MODELS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmpose_ssa.apis.inferencer import (inference_bottomup, load_model,
-                                        pictures, write_predictions)
 from mmpose_ssa.decoding.refinement import refine_keypoints
+from mmpose_ssa.engine.loading import load_estimator
 from mmpose_ssa.models.refiner import Refiner
 
 pytestmark = pytest.mark.usefixtures('mmpose')
@@ -202,12 +202,12 @@ def by_hand(plain, image, refiner, fill, threshold):
     (True, .75), (False, .75), (False, 1e-9), (True, 1e-9)])
 def test_persons_are_refined_from_arrays(topdown, bottomup, image, fill,
                                          threshold):
-    plain = inference_bottomup(
-        load_model(Config.fromfile(TINY), bottomup), image)[0].pred_instances
+    model = load_estimator(Config.fromfile(TINY), bottomup)
+    plain = inference_bottomup(model, image)[0].pred_instances
     options = dict(fill_missing=fill)
     if threshold != .75:
         options.update(ks_threshold=threshold)
-    model = load_model(refined_config(topdown, **options), bottomup)
+    model = load_estimator(refined_config(topdown, **options), bottomup)
     sample, = inference_bottomup(model, image)
     found = sample.pred_instances
     points, scores = by_hand(plain, image, Refiner(**topdown), fill, threshold)
@@ -240,7 +240,7 @@ def test_persons_are_refined_from_arrays(topdown, bottomup, image, fill,
 
 
 def test_rescoring_counts_every_keypoint(topdown, bottomup, image):
-    model = load_model(refined_config(topdown, rescore=True), bottomup)
+    model = load_estimator(refined_config(topdown, rescore=True), bottomup)
     found = inference_bottomup(model, image)[0].pred_instances
     assert_allclose(found.bbox_scores, found.keypoint_scores.sum(1) / K)
     assert found.bbox_scores.max() > 1  # the refiner's scores are about 5
@@ -250,7 +250,7 @@ def test_mmposes_inferencer_takes_arrays_and_files(topdown, bottomup, image,
                                                    tmp_path):
     from mmpose.apis.inferencers import Pose2DInferencer
     cfg = refined_config(topdown)
-    expected = inference_bottomup(load_model(cfg, bottomup),
+    expected = inference_bottomup(load_estimator(cfg, bottomup),
                                   image)[0].pred_instances
     cfg.dump(tmp_path / 'config.py')
     cv2.imwrite(str(tmp_path / 'image.png'), image)
@@ -264,24 +264,9 @@ def test_mmposes_inferencer_takes_arrays_and_files(topdown, bottomup, image,
         assert 'ori_img' not in sample
 
 
-def test_pictures_of_keypoints_that_have_no_attention(topdown, bottomup,
-                                                      image, tmp_path):
-    model = load_model(refined_config(topdown), bottomup)
-    sample, = inference_bottomup(model, image)
-    with np.errstate(all='raise'):
-        drawn = pictures(model, image, sample, kpt_thr=0.)
-    assert drawn['attention'].shape[1] > drawn['persons'].shape[1]
-    cv2.imwrite(str(tmp_path / '7.png'), image)
-    results = write_predictions(model, [str(tmp_path / '7.png')],
-                                str(tmp_path))
-    for result, points in zip(results, sample.pred_instances.keypoints):
-        assert_allclose(np.reshape(result['keypoints'], (K, 3))[:, :2],
-                        points, atol=1e-3)
-
-
 def test_its_weights_are_not_those_of_the_model(topdown, bottomup, image):
-    plain = load_model(Config.fromfile(TINY), bottomup)
-    model = load_model(refined_config(topdown), bottomup)
+    plain = load_estimator(Config.fromfile(TINY), bottomup)
+    model = load_estimator(refined_config(topdown), bottomup)
     fresh = copy.deepcopy(model)
     inference_bottomup(model, image)
     for one in (model, fresh, copy.deepcopy(model)):
@@ -303,7 +288,7 @@ def test_its_weights_are_not_those_of_the_model(topdown, bottomup, image):
 
 
 def test_it_runs_where_the_model_is(topdown, bottomup, image, monkeypatch):
-    model, moved = load_model(refined_config(topdown), bottomup), []
+    model, moved = load_estimator(refined_config(topdown), bottomup), []
     refiner = model.refiner.model
     to = refiner.to
     monkeypatch.setattr(refiner, 'to', lambda d: (moved.append(d), to(d))[1])
@@ -313,7 +298,7 @@ def test_it_runs_where_the_model_is(topdown, bottomup, image, monkeypatch):
 
 @pytest.mark.gpu
 def test_it_follows_the_model_to_a_gpu(topdown, bottomup, image):
-    model = load_model(refined_config(topdown), bottomup)
+    model = load_estimator(refined_config(topdown), bottomup)
     here, = inference_bottomup(model, image)
     there, = inference_bottomup(model.cuda(), image)
     assert all(p.is_cuda for p in model.refiner.model.parameters())
@@ -329,12 +314,12 @@ def test_missing_pixels_are_named(topdown, bottomup, image):
     cfg.test_dataloader.dataset.pipeline = cfg.val_pipeline
     with pytest.raises(ValueError, match=r'needs the original pixels.*'
                        r'LoadCheckedImage\(keep_original=True\).*ori_img'):
-        inference_bottomup(load_model(cfg, bottomup), image)
+        inference_bottomup(load_estimator(cfg, bottomup), image)
 
 
 def test_without_a_refiner_no_pixels_stay(bottomup, image):
     """Its refiner switched off, `--cfg-options model.refiner=None`."""
-    model = load_model(refined_config(None), bottomup)
+    model = load_estimator(refined_config(None), bottomup)
     assert 'ori_img' not in inference_bottomup(model, image)[0]
 
 
@@ -343,7 +328,7 @@ def test_nobody_is_refined_where_nobody_is(bottomup, image, tmp_path):
     files = [str(tmp_path / name) for name in ('a.py', 'a.pth')]
     for path in files:
         Path(path).write_text('unreadable')
-    model = load_model(
+    model = load_estimator(
         refined_config(dict(zip(('config', 'checkpoint'), files))), bottomup)
     for parameter in model.head.final_layer.parameters():
         torch.nn.init.zeros_(parameter)
@@ -413,7 +398,7 @@ def test_training_needs_no_refiner_and_testing_refines(topdown, bottomup,
     figures = Runner.from_cfg(cfg).test()
     assert {'coco/AP', 'mask/AP'} <= set(figures)
     results = json.loads((data / 'refined.keypoints.json').read_text())
-    model = load_model(refined_config(topdown), bottomup)
+    model = load_estimator(refined_config(topdown), bottomup)
     for i in (1, 2):
         found = inference_bottomup(
             model, cv2.imread(str(data / f'{i}.png')))[0].pred_instances
@@ -472,7 +457,7 @@ def test_missing_files_are_named(topdown):
 def test_missing_files_are_named_with_the_setting(topdown, bottomup, image):
     """At the first image, whether anybody is in it or not."""
     for setting, name in (('config', 'no.py'), ('checkpoint', 'no.pth')):
-        model = load_model(
+        model = load_estimator(
             refined_config(dict(topdown, **{setting: name})), bottomup)
         for parameter in model.head.final_layer.parameters():
             torch.nn.init.zeros_(parameter)
@@ -494,7 +479,7 @@ def test_reasons_that_weights_are_not_read(topdown, bottomup, image,
     def fail(*args, **kwargs):
         raise error
 
-    model = load_model(refined_config(dict(
+    model = load_estimator(refined_config(dict(
         topdown, checkpoint='https://localhost/a.pth')), bottomup)
     monkeypatch.setattr('mmpose_ssa.engine.loading.load_checkpoint', fail)
     with pytest.raises(ValueError, match=f'refiner: .*{words}.*; it is set '
@@ -529,7 +514,7 @@ def crowdpose(topdown, folder):
 
 def test_another_number_of_keypoints_is_named(topdown, bottomup, tmp_path,
                                               image):
-    model = load_model(refined_config(topdown), bottomup)
+    model = load_estimator(refined_config(topdown), bottomup)
     model.refiner = crowdpose(topdown, tmp_path)
     with pytest.raises(ValueError, match='persons have num_keypoints 17, the '
                        r'refiner .*crowd\.pth has 14: take a top-down model'):
@@ -537,7 +522,7 @@ def test_another_number_of_keypoints_is_named(topdown, bottomup, tmp_path,
 
 
 def test_another_skeleton_is_named(topdown, bottomup, image):
-    model = load_model(refined_config(topdown), bottomup)
+    model = load_estimator(refined_config(topdown), bottomup)
     model.dataset_meta = dict(model.dataset_meta, flip_indices=list(range(K)))
     with pytest.raises(ValueError, match=r'flip_indices \[0, 1, 2, .*the same '
                        'keypoints'):
@@ -547,7 +532,7 @@ def test_another_skeleton_is_named(topdown, bottomup, image):
 
 
 def test_other_sigmas_are_named(topdown, bottomup, image):
-    model = load_model(refined_config(topdown), bottomup)
+    model = load_estimator(refined_config(topdown), bottomup)
     own = model.dataset_meta['sigmas']
     model.refiner.check_keypoints(K, sigmas=np.float32(own))
     model.dataset_meta = dict(model.dataset_meta, sigmas=own * 2)
@@ -575,7 +560,7 @@ def test_other_sigmas_of_a_data_set_are_named(topdown, bottomup, data):
 
 
 def test_keypoints_are_compared_once(topdown, bottomup, image, monkeypatch):
-    model, asked = load_model(refined_config(topdown), bottomup), []
+    model, asked = load_estimator(refined_config(topdown), bottomup), []
     check = model.refiner.check_keypoints
     monkeypatch.setattr(
         model.refiner, 'check_keypoints',
