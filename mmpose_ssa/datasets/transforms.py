@@ -18,7 +18,6 @@ Deviations from MMPose, whose transforms these extend or replace:
 - It leaves a view that reads backwards, for ``PackPoseInputs`` to copy pixel
   by pixel; here OpenCV mirrors the image, some 50 times faster.
 """
-import copy
 from typing import Dict, List, Tuple
 
 import cv2
@@ -28,6 +27,7 @@ from mmengine.logging import print_log
 from mmpose.datasets.transforms import (BottomupRandomAffine, BottomupResize,
                                         RandomFlip)
 from mmpose.registry import TRANSFORMS
+from mmpose.structures.bbox import bbox_xyxy2corner, get_warp_matrix
 
 from ..decoding.masks import image_to_heatmap, rasterize, valid_region
 
@@ -52,11 +52,16 @@ class SSARandomAffine(BottomupRandomAffine):
         scale_factor (tuple): Range of the factor on the crop's side.
             Defaults to (0.75, 1.5).
         rotate_factor (float): Largest rotation in degrees. Defaults to 30.
-        **kwargs: Further arguments of :class:`BottomupRandomAffine`.
+        **kwargs: ``shift_prob``, ``scale_prob``, ``scale_type``,
+            ``rotate_prob`` or ``pad_val`` of :class:`BottomupRandomAffine`.
 
     Raises:
+        TypeError: If another argument is given.
         ValueError: If ``translate_unit`` is unknown.
     """
+
+    OPTIONS = ('shift_prob', 'scale_prob', 'scale_type', 'rotate_prob',
+               'pad_val')
 
     def __init__(self,
                  input_size: Tuple[int, int],
@@ -68,8 +73,12 @@ class SSARandomAffine(BottomupRandomAffine):
         if translate_unit not in ('input', 'crop'):
             raise ValueError("translate_unit must be 'input' or 'crop', got "
                              f'{translate_unit!r}')
+        unknown = sorted(kwargs.keys() - set(self.OPTIONS))
+        if unknown:
+            raise TypeError(f'SSARandomAffine has no {unknown}: give '
+                            f'{", ".join(self.OPTIONS)}')
         super().__init__(
-            input_size=input_size,
+            input_size=tuple(input_size),
             shift_factor=max_translate,
             scale_factor=scale_factor,
             rotate_factor=rotate_factor,
@@ -87,17 +96,23 @@ class SSARandomAffine(BottomupRandomAffine):
             dict: The dict with ``img``, ``keypoints``, ``bbox`` and ``area``
             warped, and ``input_size`` and ``warp_mat`` added.
         """
-        img_h, img_w = results['img_shape'][:2]
-        translate, scale, *rest = self._get_transform_params()
-        crop = self._fix_aspect_ratio(
-            scale * [img_w, img_h], self.input_size[0] / self.input_size[1])
-        pixels = self.input_size if self.translate_unit == 'input' else 200
-        rate = translate * crop / pixels / [img_w, img_h]
-        # The base class multiplies the rate by the image's sides: it is run
-        # with the parameters drawn above, on a copy to keep this one as is
-        step = copy.copy(self)
-        step._get_transform_params = lambda: (rate, scale, *rest)
-        return super(SSARandomAffine, step).transform(results)
+        image_size = np.array(results['img_shape'][1::-1])  # (w, h)
+        w, h = self.input_size
+        translate, scale, rotate, _ = self._get_transform_params()
+        crop = self._fix_aspect_ratio(scale * image_size, w / h)
+        unit = self.input_size if self.translate_unit == 'input' else 200
+        center = (image_size / 2).astype(np.float32) + translate * crop / unit
+        matrix = get_warp_matrix(center, crop, rotate, (w, h))
+        results['img'] = self._transform(results['img'], matrix, (w, h))
+        if 'keypoints' in results:  # (N, K, 2)
+            results['keypoints'] = cv2.transform(results['keypoints'], matrix)
+        if 'bbox' in results:  # (N, 4) -> corners (N, 4, 2)
+            results['bbox'] = cv2.transform(
+                bbox_xyxy2corner(results['bbox']), matrix)
+        if 'area' in results:
+            results['area'] *= np.linalg.det(matrix[:, :2])
+        results.update(input_size=self.input_size, warp_mat=matrix)
+        return results
 
 
 @TRANSFORMS.register_module()
@@ -135,7 +150,8 @@ class GeneratePersonMasks(BaseTransform):
     Required Keys:
 
         - raw_ann_info (N annotations, None for an image without persons)
-        - keypoints, keypoints_visible (N, K, 2) and (N, K)
+        - keypoints (N, K, 2); keypoints_visible (N, K), or (N, K, 2) with
+          the weights of :class:`KeypointConverter`
         - img_shape, ori_shape
         - warp_mat, input_size
         - flip, flip_direction (optional)
@@ -145,7 +161,8 @@ class GeneratePersonMasks(BaseTransform):
         - instance_masks (np.ndarray): uint8 in shape (N, H/4, W/4); empty
           for crowds and for persons without a visible keypoint, who cannot
           supervise
-        - heatmap_mask (np.ndarray): uint8 in shape (1, H/4, W/4)
+        - heatmap_mask (np.ndarray): uint8 in shape (1, H/4, W/4); or
+          (K, H/4, W/4), 0 for types that the converted data do not have
 
     Args:
         heatmap_size (tuple): Heatmap (W/4, H/4) in cells, the codec's.
@@ -184,7 +201,7 @@ class GeneratePersonMasks(BaseTransform):
                 horizontal, or the image was resized before the affine.
         """
         annotations = _annotations(results)
-        visible = np.any(results.get('keypoints_visible', ()), axis=-1)
+        labelled, known = _labelled(results)
         canvas = (results['ori_shape'], _matrix(results, self.heatmap_size),
                   self.heatmap_size)
         shape = self.heatmap_size[::-1]
@@ -196,16 +213,16 @@ class GeneratePersonMasks(BaseTransform):
                 self._check_missing(annotation)
                 continue
             try:
-                if visible[i] and not annotation.get('iscrowd', 0):
+                if labelled[i] and not annotation.get('iscrowd', 0):
                     masks[i] = rasterize(segmentation, *canvas)
-                if self._is_ignored(annotation):
+                if self._is_ignored(annotation, labelled[i]):
                     valid &= valid_region([segmentation], *canvas)
             except (TypeError, ValueError) as error:
                 raise ValueError(f'{_name(annotation)}: {error}') from error
-        return {
-            **results, 'instance_masks': masks,
-            'heatmap_mask': valid[None]
-        }
+        valid = valid[None]  # (1, H/4, W/4)
+        if not known.all():
+            valid = valid * known[:, None, None].astype(np.uint8)
+        return dict(results, instance_masks=masks, heatmap_mask=valid)
 
     def _check_missing(self, annotation: dict) -> None:
         """Raise for a missing segmentation unless it may be missing."""
@@ -215,15 +232,12 @@ class GeneratePersonMasks(BaseTransform):
                 'loss needs: provide polygons or RLE, or train the naive '
                 "variant with GeneratePersonMasks(missing='empty')")
 
-    def _is_ignored(self, annotation: dict) -> bool:
+    def _is_ignored(self, annotation: dict, labelled: bool) -> bool:
         """Whether the heatmap loss leaves this person's region out."""
-        labelled = annotation.get('num_keypoints',
-                                  np.count_nonzero(
-                                      annotation['keypoints'][2::3]))
         # As the dataset: where COCO's area is missing, 0.53 of the box
         area = annotation.get('area', 0.53 * np.prod(annotation['bbox'][2:]))
         return bool(
-            annotation.get('iscrowd', 0) or labelled == 0
+            annotation.get('iscrowd', 0) or not labelled
             or area < self.min_area)
 
 
@@ -275,6 +289,16 @@ def _annotations(results: Dict) -> List[dict]:
             f"keypoints (image {results.get('img_id')}): a step before "
             'dropped persons from one of them; drop none or from both')
     return annotations
+
+
+def _labelled(results: Dict) -> Tuple[np.ndarray, np.ndarray]:
+    """(N,) whether a person has labels, (K,) whether the data have a type."""
+    visible = results.get('keypoints_visible', np.zeros((0, 1)))
+    known = np.ones(visible.shape[1], bool)
+    if visible.ndim == 3:  # visibilities and weights
+        known = visible[..., 1].any(axis=0) if len(visible) else known
+        visible = visible[..., 0]
+    return (visible > 0).any(axis=1), known
 
 
 def _matrix(results: Dict, heatmap_size: Tuple[int, int]) -> np.ndarray:

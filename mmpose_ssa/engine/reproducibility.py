@@ -37,6 +37,8 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmpose.datasets import CombinedDataset
+from mmpose.datasets.transforms import KeypointConverter
 from mmpose.registry import HOOKS, TRANSFORMS
 
 CURE = ("put dict(type='SeedAugmentation') first in the training pipeline, or "
@@ -149,16 +151,23 @@ class RepeatableEpochs(Hook):
 
 
 def _leaves(dataset) -> Iterator[BaseDataset]:
-    """The data sets that hold the samples, under any concatenations."""
+    """The data sets whose pipelines augment, under any concatenations."""
     if isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
             yield from _leaves(part)
+    elif isinstance(dataset, CombinedDataset) and not dataset.resample:
+        yield dataset
+        for part in dataset.datasets:
+            steps = part.pipeline.transforms
+            if not all(isinstance(s, KeypointConverter) for s in steps):
+                yield from _leaves(part)
     elif hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
         raise ValueError(
             f'RepeatableEpochs cannot tell apart the samples that '
             f'{type(dataset).__name__} draws from one image: each would be '
             'augmented alike. Train more epochs instead of repeating images, '
-            'or take RepeatableEpochs out of custom_hooks')
+            'leave out sample_ratio_factor of a CombinedDataset, or take '
+            'RepeatableEpochs out of custom_hooks')
     else:
         yield dataset
 

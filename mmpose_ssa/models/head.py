@@ -79,7 +79,9 @@ class SSAHead(HeatmapHead):
         fields = [sample.gt_fields for sample in batch_data_samples]
         labels = [sample.gt_instance_labels for sample in batch_data_samples]
         target = torch.stack([field.heatmaps for field in fields])
-        valid = torch.stack([field.heatmap_mask for field in fields])
+        # (1, H/4, W/4), or (K, H/4, W/4) of data that lack types of keypoints
+        valid = torch.stack(torch.broadcast_tensors(
+            *[field.heatmap_mask for field in fields]))
         if heatmaps.shape != target.shape:
             raise ValueError(
                 f'heatmaps {tuple(heatmaps.shape)} but targets '

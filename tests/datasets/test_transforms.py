@@ -1,20 +1,22 @@
 """The paper's affine and the masks, through MMPose's real pipeline."""
 import copy
 import json
-from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
+from factories import COCO_MINI
 from mmengine.dataset import Compose
 from mmpose.datasets import CocoDataset
-from mmpose.datasets.transforms import LoadImage, RandomFlip
+from mmpose.datasets.transforms import (BottomupRandomAffine,
+                                        KeypointConverter, LoadImage,
+                                        RandomFlip)
 from scipy.stats import kstest
 
 from mmpose_ssa.datasets.transforms import (GeneratePersonMasks,
                                             SSARandomAffine, SSARandomFlip)
 
-COCO_MINI = Path(__file__).parents[3] / 'shared/data/coco_mini'
 SIDE, CELLS = 128, 32
 
 
@@ -141,6 +143,21 @@ def test_translation_as_higherhrnet_reads_it():
         assert is_uniform(shift_img[:, axis] / crop, -.2, .2)
 
 
+@pytest.mark.parametrize('unit, shift', [
+    ('input', (40, 40)), ('crop', (.2 * 160, .2 * 96))])
+def test_translation_of_an_input_that_is_not_square(unit, shift):
+    step = SSARandomAffine((160, 96), translate_unit=unit, rotate_factor=0)
+    image = np.zeros((50, 70, 3), np.uint8)
+    np.random.seed(3)
+    out = step(dict(img=image, img_shape=(50, 70)))
+    np.random.seed(3)  # whether to shift, by how much, whether to scale, ...
+    drawn = 2 * np.random.rand(3)[1:] - 1
+    middle = out['warp_mat'] @ [35, 25, 1]
+    assert middle == pytest.approx([80, 48] - drawn * shift, abs=1e-3)
+    # one scale: the crop has the shape of the input
+    assert out['warp_mat'][0, 0] == pytest.approx(out['warp_mat'][1, 1])
+
+
 def test_affine_can_be_switched_off_and_keeps_itself():
     step = SSARandomAffine((64, 64), max_translate=0, scale_factor=(1, 1),
                            rotate_factor=0)
@@ -156,6 +173,33 @@ def test_affine_can_be_switched_off_and_keeps_itself():
 def test_affine_refuses():
     with pytest.raises(ValueError, match="'pixel'"):
         SSARandomAffine((64, 64), translate_unit='pixel')
+    with pytest.raises(TypeError, match=r"\['clip_border'\].*pad_val"):
+        SSARandomAffine((64, 64), clip_border=True)
+
+
+@pytest.mark.parametrize('size', [(64, 64), (160, 96), (96, 160)])
+def test_keypoints_boxes_and_areas_are_warped_as_mmpose_warps_them(size, rng):
+    """The base class with the numbers that were drawn."""
+    points = rng.uniform(-20, 200, (3, 17, 2)).astype(np.float32)
+    given = dict(
+        img=rng.integers(0, 256, (90, 130, 3), np.uint8), img_shape=(90, 130),
+        keypoints=points, keypoints_visible=np.ones((3, 17)),
+        bbox=rng.uniform(0, 90, (3, 4)).astype(np.float32),
+        area=np.float32([100, 2000, 3]))
+    for seed in range(10):
+        step = SSARandomAffine(size)
+        np.random.seed(seed)
+        ours = step(copy.deepcopy(given))
+        np.random.seed(seed)
+        translate, scale, rotate, shear = step._get_transform_params()
+        crop = step._fix_aspect_ratio(scale * [130, 90], size[0] / size[1])
+        drawn = translate * crop / size / [130, 90], scale, rotate, shear
+        theirs = BottomupRandomAffine(size)
+        theirs._get_transform_params = MagicMock(return_value=drawn)
+        theirs = theirs(copy.deepcopy(given))
+        assert ours.keys() == theirs.keys()
+        for key in theirs:
+            assert np.array_equal(ours[key], theirs[key]), key
 
 
 def test_the_flip_is_mmposes_but_for_the_order_in_memory(rng):
@@ -308,6 +352,28 @@ def test_masks_refuse(extra, words):
     person = annotation(7, rectangle(0, 0, 20, 20), [[9, 9]])
     with pytest.raises(ValueError, match=words):
         GeneratePersonMasks((CELLS, CELLS))(results_of([person], **extra))
+
+
+def test_keypoints_of_another_data_set():
+    """Of its three types the first and the last become 4 and 0 of five."""
+    persons = [annotation(1, rectangle(0, 0, 40, 40), [[20, 20]]),
+               annotation(2, rectangle(64, 0, 128, 64), [])]
+    persons[0]['keypoints'] = [0, 0, 0, 0, 0, 0, 20, 20, 1]
+    persons[1]['keypoints'] = [0, 0, 0, 80, 9, 2, 0, 0, 0]  # not converted
+    points = np.float32([p['keypoints'] for p in persons]).reshape(2, 3, 3)
+    results = results_of([]) | dict(
+        raw_ann_info=persons, keypoints=points[..., :2],
+        keypoints_visible=np.minimum(points[..., 2], 1))
+    converted = KeypointConverter(5, [(0, 4), (2, 0)])(results)
+    assert converted['keypoints_visible'].shape == (2, 5, 2)
+    out = GeneratePersonMasks((CELLS, CELLS))(converted)
+    assert np.array_equal(out['instance_masks'],
+                          [drawn((0, 0, 40, 40)), drawn()])
+    # Whom no type is left is left out; so are the types that do not exist
+    valid = 1 - drawn((64, 0, 128, 64))
+    expected = np.multiply.outer([1, 0, 0, 0, 1], valid)
+    assert out['heatmap_mask'].dtype == np.uint8
+    assert np.array_equal(out['heatmap_mask'], expected)
 
 
 def test_a_damaged_polygon_is_named():
