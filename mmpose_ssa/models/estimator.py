@@ -1,7 +1,7 @@
 """The pose estimator: MMPose's bottom-up one, masks in image space, and the
 second look of section 3.1 at each person."""
 import contextlib
-from typing import ContextManager, Iterator, List, Optional, Union
+from typing import ContextManager, List, Optional, Union
 
 import numpy as np
 import torch
@@ -109,18 +109,15 @@ class SSAPoseEstimator(FastEstimator):
             The batch's samples with ``pred_instances``.
 
         Raises:
-            FileNotFoundError: If a file of the refiner does not exist,
-                persons or not.
+            FileNotFoundError: If a file of the refiner does not exist.
             ValueError: If the pixels are missing, or the refiner cannot be
                 loaded or has other keypoints.
         """
-        if self.refiner:
-            with _naming_the_settings():
-                self.refiner.check_files()
         samples = super().test_step(data)
         for sample in samples:
             image = sample.pop('ori_img', None)
-            if self.refiner and len(sample.pred_instances.keypoints):
+            if self.refiner:
+                self._check_refiner(sample)
                 self._refine(sample, image)
         return samples
 
@@ -151,6 +148,19 @@ class SSAPoseEstimator(FastEstimator):
                         *input_from_image(metainfo), codec.token_stride,
                         codec.mask_threshold, codec.mask_mode))
 
+    def _check_refiner(self, sample: PoseDataSample) -> None:
+        """Raise, persons or not, unless the refiner finds the keypoints."""
+        try:
+            self.refiner.check_keypoints(
+                self.head.decoder.num_keypoints,
+                flip_indices=sample.get('flip_indices'),
+                sigmas=sample.get('sigmas'))
+        except (FileNotFoundError, ValueError) as error:
+            kind = (FileNotFoundError if isinstance(error, FileNotFoundError)
+                    else ValueError)
+            raise kind(f'refiner: {error}; it is set by model.refiner.config '
+                       'and model.refiner.checkpoint') from error
+
     def _refine(self, sample: PoseDataSample,
                 image: Optional[np.ndarray]) -> None:
         """Replace the keypoints of a sample's persons by refined ones."""
@@ -162,11 +172,6 @@ class SSAPoseEstimator(FastEstimator):
                 'the meta_keys of PackPoseInputs, as configs/ssa/'
                 'ssa_r101_640_refine2.py does')
         persons = sample.pred_instances
-        with _naming_the_settings():
-            self.refiner.prepare(
-                self.head.decoder.num_keypoints,
-                flip_indices=sample.get('flip_indices'),
-                sigmas=sample.get('sigmas'))
         keypoints, scores = self.refiner.refine(
             image, persons.keypoints, persons.keypoint_scores, persons.masks,
             persons.bboxes, self.test_cfg.get('fill_missing', True),
@@ -177,15 +182,3 @@ class SSAPoseEstimator(FastEstimator):
         persons.bboxes = keypoint_extents(keypoints, scores)
         if self.test_cfg.get('rescore', False):
             persons.bbox_scores = scores.mean(axis=1)
-
-
-@contextlib.contextmanager
-def _naming_the_settings() -> Iterator[None]:
-    """Say in a refiner's errors where it is set."""
-    try:
-        yield
-    except (FileNotFoundError, ValueError) as error:
-        kind = (FileNotFoundError if isinstance(error, FileNotFoundError)
-                else ValueError)
-        raise kind(f'refiner: {error}; it is set by model.refiner.config and '
-                   'model.refiner.checkpoint') from error

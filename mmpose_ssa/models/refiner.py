@@ -3,7 +3,8 @@
 Decided where the paper is silent: the boxes are cut from the original image's
 pixels, with the padding and the aspect of the top-down model's own pipeline.
 """
-from typing import List, Optional, Sequence, Set, Tuple, Union
+from functools import cached_property
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -14,15 +15,15 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 
 from ..decoding.refinement import person_boxes, refine_keypoints
-from ..engine.loading import check_files, load_estimator, read_config
+from ..engine.loading import load_estimator, read_config
 
 
 class Refiner:
     """Any top-down model of MMPose, at the service of another model.
 
-    Not a module, and built when it is first needed: its weights are neither
-    in the state dict nor in the optimizer of the model that it serves, that
-    model's training does not touch it, nor does it need the checkpoint.
+    It is not a module, and is loaded when it is first asked for: its weights
+    are neither in the state dict nor in the optimizer of the model that it
+    serves, and training that model needs none of its files.
 
     Args:
         config: Config of a :class:`TopdownPoseEstimator`, or its file.
@@ -43,15 +44,8 @@ class Refiner:
         self.config = config
         self.checkpoint = checkpoint
         self.batch_size = batch_size
-        self._model: Optional[nn.Module] = None
-        self._prepared: Set[int] = set()
 
-    def check_files(self) -> None:
-        """Raise FileNotFoundError unless the files exist; read nothing."""
-        if self._model is None:
-            check_files(self.config, self.checkpoint)
-
-    @property
+    @cached_property
     def model(self) -> nn.Module:
         """The frozen top-down model.
 
@@ -60,12 +54,9 @@ class Refiner:
             ValueError: If the config is not of a top-down model, or the
                 weights are those of another one.
         """
-        if self._model is None:
-            cfg = read_config(self.config)
-            _check_topdown(cfg)
-            model = load_estimator(cfg, self.checkpoint)
-            self._model = model.requires_grad_(False)
-        return self._model
+        cfg = read_config(self.config)
+        _check_topdown(cfg)
+        return load_estimator(cfg, self.checkpoint).requires_grad_(False)
 
     def check_keypoints(self,
                         num_keypoints: int,
@@ -73,6 +64,8 @@ class Refiner:
                         names: Optional[List[str]] = None,
                         sigmas: Optional[Sequence[float]] = None) -> None:
         """Raise ValueError unless the model finds the persons' keypoints.
+
+        Loads the model, see there for what else it raises.
 
         Args:
             num_keypoints: K of the persons.
@@ -97,21 +90,6 @@ class Refiner:
                     f'the persons have {what} {wanted}, the refiner '
                     f'{self.checkpoint} has {own[what]}: take a top-down '
                     'model that was trained on the same keypoints')
-
-    def prepare(self, num_keypoints: int, **known) -> None:
-        """Build the model and check its keypoints, once for each K.
-
-        Args:
-            num_keypoints: K of the persons.
-            **known: What else :meth:`check_keypoints` takes.
-
-        Raises:
-            FileNotFoundError: As :attr:`model`.
-            ValueError: As :attr:`model` and :meth:`check_keypoints`.
-        """
-        if num_keypoints not in self._prepared:
-            self.check_keypoints(num_keypoints, **known)
-            self._prepared.add(num_keypoints)
 
     def predict(self,
                 image: np.ndarray,
@@ -149,7 +127,7 @@ class Refiner:
                threshold: float = 0.75,
                device: Union[str, torch.device] = 'cpu'
                ) -> Tuple[np.ndarray, np.ndarray]:
-        """Look again at the persons of an image; of nobody, nothing is asked.
+        """Look again at the persons of an image.
 
         Args:
             image: (H, W, 3) BGR, the original image.

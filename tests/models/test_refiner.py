@@ -1,4 +1,6 @@
 """The second look at each person, from a box's pixels to refined results."""
+import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
+
 import copy
 import json
 import pickle
@@ -13,10 +15,12 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 import torch
+from factories import (CONFIGS, ROOT, TINY, TOPDOWN, noise, person,
+                       random_model, save_weights, write_annotations,
+                       write_images)
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_config
-from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmpose.apis import inference_bottomup
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -29,43 +33,23 @@ from mmpose_ssa.models.refiner import Refiner
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / 'tests/data/ssa_tiny_64.py'
-TOPDOWN = str(ROOT / 'tests/data/topdown_tiny_256x192.py')
+TOPDOWN = str(TOPDOWN)
 K = 17
-
-
-@pytest.fixture(autouse=True)
-def no_file_is_remembered():
-    yield
-    MessageHub.get_current_instance().runtime_info.pop('coco_ann_file', None)
-
-
-def save(model, path):
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return str(path)
 
 
 @pytest.fixture(scope='module')
 def topdown(tmp_path_factory):
     """Config and random weights of a small top-down model."""
-    torch.manual_seed(0)
-    model = MODELS.build(
-        dict(Config.fromfile(TOPDOWN).model, _scope_='mmpose'))
-    torch.nn.init.normal_(model.head.final_layer.weight, std=.5)
-    torch.nn.init.constant_(model.head.final_layer.bias, 5)
-    return dict(config=TOPDOWN, checkpoint=save(
-        model, tmp_path_factory.mktemp('topdown') / 'topdown.pth'))
+    return dict(config=TOPDOWN, checkpoint=save_weights(
+        random_model(TOPDOWN, std=.5, bias=5.),
+        tmp_path_factory.mktemp('topdown') / 'topdown.pth'))
 
 
 @pytest.fixture(scope='module')
 def bottomup(tmp_path_factory):
-    """Random weights of the tiny SSA whose heatmaps have peaks."""
-    torch.manual_seed(0)
-    model = MODELS.build(dict(Config.fromfile(TINY).model, _scope_='mmpose'))
-    torch.nn.init.normal_(model.head.final_layer.weight, std=.05)
-    torch.nn.init.normal_(model.neck.layers[1].self_attn.in_proj_weight)
-    return save(model, tmp_path_factory.mktemp('ssa') / 'ssa.pth')
+    """Random weights of the tiny SSA, which miss some keypoints."""
+    return save_weights(random_model(bias=-.05, attention_std=1.),
+                        tmp_path_factory.mktemp('ssa') / 'ssa.pth')
 
 
 def refined_config(refiner, **test_cfg):
@@ -312,7 +296,7 @@ def test_it_follows_the_model_to_a_gpu(topdown, bottomup, image):
 def test_missing_pixels_are_named(topdown, bottomup, image):
     cfg = refined_config(topdown)
     cfg.test_dataloader.dataset.pipeline = cfg.val_pipeline
-    with pytest.raises(ValueError, match=r'needs the original pixels.*'
+    with pytest.raises(ValueError, match=r'original pixels.*'
                        r'LoadCheckedImage\(keep_original=True\).*ori_img'):
         inference_bottomup(load_estimator(cfg, bottomup), image)
 
@@ -323,45 +307,30 @@ def test_without_a_refiner_no_pixels_stay(bottomup, image):
     assert 'ori_img' not in inference_bottomup(model, image)[0]
 
 
-def test_nobody_is_refined_where_nobody_is(bottomup, image, tmp_path):
-    """The files must exist, and are not read."""
-    files = [str(tmp_path / name) for name in ('a.py', 'a.pth')]
-    for path in files:
-        Path(path).write_text('unreadable')
-    model = load_estimator(
-        refined_config(dict(zip(('config', 'checkpoint'), files))), bottomup)
+def without_people(model):
     for parameter in model.head.final_layer.parameters():
         torch.nn.init.zeros_(parameter)
+    return model
+
+
+def test_nobody_is_refined_where_nobody_is(topdown, bottomup, image):
+    model = without_people(load_estimator(refined_config(topdown), bottomup))
     sample, = inference_bottomup(model, image)
     assert sample.pred_instances.keypoints.shape == (0, K, 2)
+    assert sample.pred_instances.bboxes.shape == (0, 4)
     assert 'ori_img' not in sample
 
 
 # --- in a runner ------------------------------------------------------------
 
 
-def person(number, image_id, points):
-    keypoints = np.column_stack([points, np.full(K, 2)])
-    x0, y0, x1, y1 = *points.min(0) - 2, *points.max(0) + 2
-    return dict(
-        id=number, image_id=image_id, category_id=1, iscrowd=0,
-        bbox=[x0, y0, x1 - x0, y1 - y0], area=float((x1 - x0) * (y1 - y0)),
-        segmentation=[[x0, y0, x1, y0, x1, y1, x0, y1]], num_keypoints=K,
-        keypoints=keypoints.ravel().tolist())
-
-
 @pytest.fixture
 def data(tmp_path, rng):
     """Two images of noise with a person each; the folder."""
-    for i in (1, 2):
-        cv2.imwrite(str(tmp_path / f'{i}.png'),
-                    rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    (tmp_path / 'persons.json').write_text(json.dumps(dict(
-        images=[dict(id=i, file_name=f'{i}.png', width=64, height=64)
-                for i in (1, 2)],
-        categories=[dict(id=1, name='person')],
-        annotations=[person(i, i, rng.uniform(10, 54, (K, 2)))
-                     for i in (1, 2)])))
+    sizes = {1: (64, 64), 2: (64, 64)}
+    write_images(tmp_path, sizes, lambda h, w: noise(rng, h, w))
+    write_annotations(tmp_path, [
+        person(rng.uniform(10, 54, (K, 2)), i, i) for i in sizes], sizes)
     return tmp_path
 
 
@@ -410,8 +379,8 @@ def test_training_needs_no_refiner_and_testing_refines(topdown, bottomup,
 
 # --- the configs ------------------------------------------------------------
 
-CONFIGS = ROOT / 'configs/ssa'
-REFINED = sorted(path.stem for path in CONFIGS.glob('*_refine?.py'))
+SSA = CONFIGS / 'ssa'
+REFINED = sorted(path.stem for path in SSA.glob('*_refine?.py'))
 
 
 def test_the_papers_refined_rows_have_a_config():
@@ -426,7 +395,7 @@ def test_the_papers_refined_rows_have_a_config():
 @pytest.mark.parametrize('name', REFINED)
 def test_a_refined_config_tests_what_its_parent_trains(name):
     parent, _, number = name.rpartition('_refine')
-    cfg, plain = (Config.fromfile(CONFIGS / f'{stem}.py').to_dict()
+    cfg, plain = (Config.fromfile(SSA / f'{stem}.py').to_dict()
                   for stem in (name, parent))
     refiner, switches = cfg['model'].pop('refiner'), cfg['model']['test_cfg']
     assert Path(refiner['config']).is_file() and refiner['checkpoint']
@@ -449,30 +418,28 @@ def test_a_refined_config_tests_what_its_parent_trains(name):
 def test_missing_files_are_named(topdown):
     for config, checkpoint in (('no.py', topdown['checkpoint']),
                                (topdown['config'], 'no.pth')):
-        with pytest.raises(FileNotFoundError, match=r'no\.p.* does not exist: '
-                           'give the file'):
+        with pytest.raises(FileNotFoundError, match=r'no\.p(y|th)'):
             assert Refiner(config, checkpoint).model
 
 
-def test_missing_files_are_named_with_the_setting(topdown, bottomup, image):
-    """At the first image, whether anybody is in it or not."""
-    for setting, name in (('config', 'no.py'), ('checkpoint', 'no.pth')):
-        model = load_estimator(
-            refined_config(dict(topdown, **{setting: name})), bottomup)
-        for parameter in model.head.final_layer.parameters():
-            torch.nn.init.zeros_(parameter)
-        with pytest.raises(FileNotFoundError, match=f'refiner: .*{name} does '
-                           'not exist.* set by model.refiner.config and model.'
-                           'refiner.checkpoint'):
-            inference_bottomup(model, image)
+@pytest.mark.parametrize('setting, name', [
+    ('config', 'no.py'), ('checkpoint', 'no.pth')])
+def test_missing_files_are_named_with_the_setting(topdown, bottomup, image,
+                                                  setting, name):
+    """At the first image, though nobody is in it."""
+    refiner = dict(topdown, **{setting: name})
+    model = without_people(load_estimator(refined_config(refiner), bottomup))
+    with pytest.raises(FileNotFoundError, match=f'refiner: .*{name}.*'
+                       r'model\.refiner\.config.*model\.refiner\.checkpoint'):
+        inference_bottomup(model, image)
 
 
 @pytest.mark.parametrize('error, words', [
-    (URLError('no route'), 'cannot be fetched: .*network.*no route'),
-    (TimeoutError('slow'), 'cannot be fetched: .*slow'),
-    (PermissionError('locked'), 'may not be read: .*locked'),
+    (URLError('no route'), 'network.*no route'),
+    (TimeoutError('slow'), 'network.*slow'),
+    (PermissionError('locked'), 'permissions.*locked'),
     (pickle.UnpicklingError('holds more'), 'holds more'),
-    (EOFError('cut'), 'damaged or was not written to the end .cut'),
+    (EOFError('cut'), 'damaged.*cut'),
 ])
 def test_reasons_that_weights_are_not_read(topdown, bottomup, image,
                                            monkeypatch, error, words):
@@ -482,15 +449,15 @@ def test_reasons_that_weights_are_not_read(topdown, bottomup, image,
     model = load_estimator(refined_config(dict(
         topdown, checkpoint='https://localhost/a.pth')), bottomup)
     monkeypatch.setattr('mmpose_ssa.engine.loading.load_checkpoint', fail)
-    with pytest.raises(ValueError, match=f'refiner: .*{words}.*; it is set '
-                       'by model.refiner.config'):
+    with pytest.raises(ValueError, match=f'refiner: .*{words}.*'
+                       r'model\.refiner\.config'):
         inference_bottomup(model, image)
 
 
 def test_weights_of_another_model_are_named(topdown, bottomup):
     refiner = Refiner(topdown['config'], bottomup)
-    with pytest.raises(ValueError, match=r'(?s)ssa\.pth does not fit the '
-                       r'model of .*topdown_tiny.*\.py.*neck\.projection'):
+    with pytest.raises(ValueError, match=r'(?s)ssa\.pth.*topdown_tiny.*\.py.*'
+                       r'neck\.projection'):
         assert refiner.model
 
 
@@ -500,8 +467,7 @@ def test_a_model_that_is_not_topdown_is_named(topdown, tmp_path, kind):
     cfg.model.type = kind
     cfg.dump(tmp_path / 'other.py')
     refiner = Refiner(str(tmp_path / 'other.py'), topdown['checkpoint'])
-    with pytest.raises(ValueError, match=r'other\.py is not the config of a '
-                       f'top-down model: its model is {kind}, '):
+    with pytest.raises(ValueError, match=rf'other\.py .*-down.* is {kind},'):
         assert refiner.model
 
 
@@ -509,23 +475,23 @@ def crowdpose(topdown, folder):
     cfg = Config.fromfile(topdown['config'])
     cfg.model.head.out_channels = 14
     cfg.train_dataloader.dataset.type = 'CrowdPoseDataset'
-    return Refiner(cfg, save(MODELS.build(cfg.model), folder / 'crowd.pth'))
+    return Refiner(
+        cfg, save_weights(MODELS.build(cfg.model), folder / 'crowd.pth'))
 
 
 def test_another_number_of_keypoints_is_named(topdown, bottomup, tmp_path,
                                               image):
     model = load_estimator(refined_config(topdown), bottomup)
     model.refiner = crowdpose(topdown, tmp_path)
-    with pytest.raises(ValueError, match='persons have num_keypoints 17, the '
-                       r'refiner .*crowd\.pth has 14: take a top-down model'):
+    with pytest.raises(ValueError, match='num_keypoints 17, '
+                       r'.*crowd\.pth has 14.*same keypoints'):
         inference_bottomup(model, image)
 
 
 def test_another_skeleton_is_named(topdown, bottomup, image):
     model = load_estimator(refined_config(topdown), bottomup)
     model.dataset_meta = dict(model.dataset_meta, flip_indices=list(range(K)))
-    with pytest.raises(ValueError, match=r'flip_indices \[0, 1, 2, .*the same '
-                       'keypoints'):
+    with pytest.raises(ValueError, match=r'flip_indices \[0, 1, .*same key'):
         inference_bottomup(model, image)
     with pytest.raises(ValueError, match=r"names \['a', 'b'"):
         model.refiner.check_keypoints(K, names=list('abcdefghijklmnopq'))
@@ -536,8 +502,8 @@ def test_other_sigmas_are_named(topdown, bottomup, image):
     own = model.dataset_meta['sigmas']
     model.refiner.check_keypoints(K, sigmas=np.float32(own))
     model.dataset_meta = dict(model.dataset_meta, sigmas=own * 2)
-    with pytest.raises(ValueError, match=r'persons have sigmas \[0.052, .*'
-                       r'has \[0.026, .*the same keypoints'):
+    with pytest.raises(ValueError, match=r'sigmas \[0.052, .*'
+                       r'\[0.026, .*same keypoints'):
         inference_bottomup(model, image)
 
 
@@ -551,28 +517,29 @@ def test_other_sigmas_of_a_data_set_are_named(topdown, bottomup, data):
     wider = dict(coco, sigmas=[2 * sigma for sigma in coco.sigmas])
     same, other = (DATASETS.build(dict(options, metainfo=info))
                    for info in (coco, wider))
-    with pytest.raises(ValueError, match=r'persons have sigmas \[0.052, .*'
-                       r'has \[0.026, .*the same keypoints'):
+    with pytest.raises(ValueError, match=r'sigmas \[0.052, .*'
+                       r'\[0.026, .*same keypoints'):
         model.test_step(pseudo_collate([other[0]]))
     sample, = model.test_step(pseudo_collate([same[0]]))
     scores = sample.pred_instances.keypoint_scores
     assert len(scores) and (scores > 0).all()  # filled, so refined
 
 
-def test_keypoints_are_compared_once(topdown, bottomup, image, monkeypatch):
-    model, asked = load_estimator(refined_config(topdown), bottomup), []
-    check = model.refiner.check_keypoints
+def test_it_is_loaded_once_and_only_to_test(topdown, bottomup, image,
+                                            monkeypatch):
+    loaded = []
     monkeypatch.setattr(
-        model.refiner, 'check_keypoints',
-        lambda *args, **known: (asked.append(args), check(*args, **known)))
+        'mmpose_ssa.models.refiner.load_estimator', lambda *args: (
+            loaded.append(args[1]), load_estimator(*args))[1])
+    model = load_estimator(refined_config(topdown), bottomup)
+    assert loaded == []
     for _ in range(2):
         inference_bottomup(model, image)
-    assert asked == [(K, )]
+    assert loaded == [topdown['checkpoint']]
 
 
 def test_a_batch_size_of_0_is_named(topdown):
-    with pytest.raises(ValueError, match='batch_size must be 1 or more boxes, '
-                       'got 0'):
+    with pytest.raises(ValueError, match='batch_size .* 0'):
         Refiner(**topdown, batch_size=0)
 
 
@@ -588,7 +555,7 @@ class Truth(Refiner):
             cv2.imread(info['img_path']).tobytes(): info['raw_ann_info'] or []
             for info in map(dataset.get_data_info, range(len(dataset)))
         }
-        self._model = SimpleNamespace(dataset_meta=dataset.metainfo)
+        self.model = SimpleNamespace(dataset_meta=dataset.metainfo)
 
     def predict(self, image, boxes, device='cpu'):
         people = [ann for ann in self.people[image.tobytes()]
@@ -658,8 +625,8 @@ def allowed(sample, truth, image, fill):
 @pytest.mark.slow
 @pytest.mark.parametrize('first', ['ideal', 'degraded'])
 def test_truth_raises_ap_to_what_the_rule_allows(coco_mini, first):
-    """`pytest tests/test_refiner.py -m slow -k truth -rP` prints AP without
-    refinement, with #1 and with #2."""
+    """`pytest tests/models/test_refiner.py -m slow -k truth -rP` prints AP
+    without refinement, with #1 and with #2."""
     tool = runpy.run_path(str(ROOT / 'tools/oracle.py'))
     cfg = tool['ceiling_config'](Namespace(
         config=str(ROOT / 'configs/ssa/ssa_r101_640_refine2.py'), work_dir='',
