@@ -11,14 +11,20 @@
 # - A warm-up, and 1.5e-3 for 24 images on each of 8 GPUs; theirs: 1e-3 for 12.
 _base_ = ['../_base_/ssa.py']
 # a config may not inherit two that share keys
-from mmengine.hub import get_config  # noqa: E402
+from mmengine.hub import get_config
+
+from mmpose_ssa.engine.config import refit
 
 ae = get_config('mmpose::body_2d_keypoint/associative_embedding/coco/'
                 'ae_hrnet-w32_8xb24-300e_coco-512x512.py')
-tags = dict(
-    type='TagGrouping', input_size=(512, 512), heatmap_size=(128, 128))
-codec = dict(tags, _delete_=True)
-
+refit(
+    _base_,
+    codec=dict(
+        type='TagGrouping', input_size=(512, 512), heatmap_size=(128, 128)),
+    steps=dict(
+        SSAResize=dict(size_factor=64),
+        # no mask is learnt, so that none is missed
+        GeneratePersonMasks=dict(missing='empty')))
 model = dict(
     _delete_=True,
     type='FastEstimator',
@@ -29,27 +35,9 @@ model = dict(
         in_channels=32,
         deconv_out_channels=(),
         deconv_kernel_sizes=(),
-        decoder=tags),
+        decoder=_base_.codec),
     test_cfg=dict(flip_test=False))
-
-sizes = dict(
-    input_size=(512, 512),
-    heatmap_size=(128, 128),
-    size_factor=64,
-    encoder=tags)
-# no mask is learnt, so that none is missed
-maskless = dict(missing='empty')
-train_pipeline = [{
-    **step,
-    **{k: v for k, v in sizes.items() if k in step},
-    **(maskless if step['type'] == 'GeneratePersonMasks' else {})
-} for step in _base_.train_pipeline]  # yapf: disable
-val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
-                for step in _base_.val_pipeline]
-train_dataloader = dict(
-    batch_size=24, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=24)
 val_evaluator = [_base_.val_evaluator[0]]  # there are no masks
 test_evaluator = val_evaluator
 

@@ -1,13 +1,16 @@
 # Proof that associative embedding learns: an HRNet twice as wide as that of
 # `ae_demo.py` learns the few images of `demo/ssa_overfit.py` by heart.
 _base_ = ['../demo/ssa_overfit.py', '_base_/small_hrnet.py']
+from mmpose_ssa.engine.config import refit
 
-tags = dict(
-    type='TagGrouping',
-    input_size=(256, 256),
-    heatmap_size=(64, 64),
-    sigma=5 / 3)
-codec = dict(tags, _delete_=True)
+refit(
+    _base_,
+    codec=dict(
+        type='TagGrouping',
+        input_size=(256, 256),
+        heatmap_size=(64, 64),
+        sigma=5 / 3),
+    steps=dict(SSAResize=dict(size_factor=32)))
 small = _base_.small_hrnet
 wide = {
     stage: dict(option, num_channels=[2 * c for c in option.num_channels])
@@ -18,19 +21,8 @@ model = dict(
     _delete_=True,
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=dict(small.backbone, extra=dict(small.backbone.extra, **wide)),
-    head=dict(small.head, in_channels=32, decoder=tags))
-sizes = dict(
-    input_size=(256, 256),
-    heatmap_size=(64, 64),
-    size_factor=32,
-    encoder=tags)
-train_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
-                  for step in _base_.train_pipeline]
-val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
-                for step in _base_.val_pipeline]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
-test_dataloader = val_dataloader
+    head=dict(small.head, in_channels=32, decoder=_base_.codec))
+del small, wide
 val_evaluator = [_base_.val_evaluator[0]]  # there are no masks
 test_evaluator = val_evaluator
 

@@ -5,26 +5,21 @@
 # - No flip test. With it: --cfg-options model.test_cfg.flip_test=True
 _base_ = ['ae_hrnet_w32_512.py']
 # a config may not inherit two that share keys
-from mmengine.hub import get_config  # noqa: E402
+from mmengine.hub import get_config
+
+from mmpose_ssa.engine.config import refit
 
 cid = get_config('mmpose::body_2d_keypoint/cid/coco/'
                  'cid_hrnet-w32_8xb20-140e_coco-512x512.py')
-maps = dict(cid.codec, type='MaskedDecoupledHeatmap')
-codec = dict(maps, _delete_=True)
+refit(_base_, dict(cid.codec, type='MaskedDecoupledHeatmap'))
 model = dict(
     backbone=cid.model.backbone,
     neck=cid.model.neck,
-    head=dict(cid.model.head, _delete_=True, decoder=maps),
+    head=dict(cid.model.head, _delete_=True, decoder=_base_.codec),
     train_cfg=cid.model.train_cfg,
     test_cfg=dict(cid.model.test_cfg, flip_test=False))
 find_unused_parameters = True  # where a batch shows nobody
-
-train_pipeline = [
-    dict(step, encoder=maps) if step['type'] == 'GenerateTarget' else step
-    for step in _base_.train_pipeline
-]
-train_dataloader = dict(
-    batch_size=20, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=20)
 # the same person may be found from two centres
 val_evaluator = [
     dict(

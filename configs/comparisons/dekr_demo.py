@@ -1,17 +1,15 @@
 # DEKR on the thin HRNet, beside `ae_demo.py`.
 _base_ = ['ae_demo.py']
+from mmpose_ssa.engine.config import refit
 
-poses = dict(
-    type='MaskedSPR',
-    input_size=(160, 160),
-    heatmap_size=(40, 40),
-    sigma=(3, 2),  # of roots, of keypoints
-    generate_keypoint_heatmaps=True)
-codec = dict(poses, _delete_=True)
-train_pipeline = [
-    dict(step, encoder=poses) if step['type'] == 'GenerateTarget' else step
-    for step in _base_.train_pipeline
-]
+refit(
+    _base_,
+    codec=dict(
+        type='MaskedSPR',
+        input_size=(160, 160),
+        heatmap_size=(40, 40),
+        sigma=(3, 2),  # of roots, of keypoints
+        generate_keypoint_heatmaps=True))
 model = dict(
     backbone=dict(extra=dict(stage4=dict(multiscale_output=True))),
     neck=dict(type='FeatureMapProcessor', concat=True),
@@ -29,8 +27,7 @@ model = dict(
             supervise_empty=False,
             beta=1 / 9,
             loss_weight=0.02),
-        decoder=poses),
+        decoder=_base_.codec),
     test_cfg=dict(nms_dist_thr=0.05, shift_heatmap=True))
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_evaluator = [dict(_base_.val_evaluator[0], score_mode='keypoint')]
 test_evaluator = val_evaluator

@@ -6,12 +6,13 @@
 #   other weights.
 _base_ = ['ae_hrnet_w32_512.py']
 # a config may not inherit two that share keys
-from mmengine.hub import get_config  # noqa: E402
+from mmengine.hub import get_config
+
+from mmpose_ssa.engine.config import refit
 
 dekr = get_config('mmpose::body_2d_keypoint/dekr/coco/'
                   'dekr_hrnet-w32_8xb10-140e_coco-512x512.py')
-poses = dict(dekr.codec, type='MaskedSPR')
-codec = dict(poses, _delete_=True)
+refit(_base_, dict(dekr.codec, type='MaskedSPR'))
 model = dict(
     backbone=dekr.model.backbone,
     neck=dekr.model.neck,
@@ -20,15 +21,9 @@ model = dict(
         _delete_=True,
         type='ContiguousDEKRHead',
         rescore_cfg=None,
-        decoder=poses),
+        decoder=_base_.codec),
     test_cfg=dict(dekr.model.test_cfg, flip_test=False))
-
-train_pipeline = [
-    dict(step, encoder=poses) if step['type'] == 'GenerateTarget' else step
-    for step in _base_.train_pipeline
-]
-train_dataloader = dict(
-    batch_size=10, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=10)
 val_evaluator = [dict(_base_.val_evaluator[0], score_mode='keypoint')]
 test_evaluator = val_evaluator
 

@@ -1,16 +1,9 @@
 # DEKR with HRNet-w32 on CrowdPose.
 _base_ = ['dekr_hrnet_w32_512.py', '../_base_/crowdpose.py']
+from mmpose_ssa.engine.config import refit
 
-model = dict(
-    head=dict(
-        num_keypoints=14, displacement_loss=dict(loss_weight=0.004)))
-train_dataloader = dict(dataset=_base_.crowdpose.train)
-val_dataloader = dict(dataset=_base_.crowdpose.test)
-test_dataloader = val_dataloader
-val_evaluator = [dict(_base_.val_evaluator[0], **_base_.crowdpose.metric)]
-test_evaluator = val_evaluator
-default_hooks = _base_.crowdpose.hooks
-
+refit(_base_, **_base_.crowdpose)
+model = dict(head=dict(displacement_loss=dict(loss_weight=0.004)))
 train_cfg = dict(max_epochs=300, val_interval=20)
 param_scheduler = [
     _base_.param_scheduler[0],

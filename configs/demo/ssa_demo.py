@@ -1,20 +1,26 @@
-# A thin SSA for synthetic people and CPUs: two ResNet stages, stride 8, 160 px.
+# A thin SSA for CPUs and synthetic people: two ResNet stages, stride 8, 160 px
 # Data: python tools/synthesize.py data/synthetic --size 160 --max-people 3
 #           --min-height 0.6 --train 12000 --val 300
 _base_ = ['../_base_/ssa.py']
+from mmpose_ssa.engine.config import refit
 
 # Gaussians and windows of 4-pixel cells, as large as the people allow
-codec = dict(
-    type='AttentionGrouping',
-    input_size=(160, 160),
-    heatmap_size=(40, 40),
-    token_stride=8,
-    sigma=1.5,
-    unbiased=True,
-    nms_kernel=5,
-    # above the noise of a small model's heatmaps, whose false candidates
-    # disturb the grouping; chosen on other synthetic images
-    score_threshold=0.2)
+refit(
+    _base_,
+    codec=dict(
+        input_size=(160, 160),
+        heatmap_size=(40, 40),
+        token_stride=8,
+        sigma=1.5,
+        unbiased=True,
+        nms_kernel=5,
+        # above the noise of a small model's heatmaps, whose false candidates
+        # disturb the grouping; chosen on other synthetic images
+        score_threshold=0.2),
+    steps=dict(
+        SSARandomAffine=dict(
+            scale_factor=(0.8, 1.25), rotate_factor=15., max_translate=16.),
+        GeneratePersonMasks=dict(min_area=0.)))
 
 model = dict(
     use_syncbn=False,
@@ -38,27 +44,12 @@ model = dict(
         deconv_out_channels=(128, ),
         deconv_kernel_sizes=(4, ),
         # balances the losses of 40x40 maps as 0.01 does those of 160x160
-        mask_loss=dict(loss_weight=0.1),
-        decoder=codec))
+        mask_loss=dict(loss_weight=0.1)))
 
-sizes = dict(
-    input_size=(160, 160), heatmap_size=(40, 40), size_factor=8, encoder=codec)
-gentle = dict(scale_factor=(0.8, 1.25), rotate_factor=15., max_translate=16.)
-train_pipeline = [{
-    **step,
-    **{k: v for k, v in sizes.items() if k in step},
-    **(gentle if step['type'] == 'SSARandomAffine' else {}),
-    **(dict(min_area=0.) if step['type'] == 'GeneratePersonMasks' else {})
-} for step in _base_.train_pipeline]  # yapf: disable
-val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
-                for step in _base_.val_pipeline]
 data_root = 'data/synthetic/'
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=1,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline))
-val_dataloader = dict(
-    num_workers=1, dataset=dict(data_root=data_root, pipeline=val_pipeline))
+    batch_size=16, num_workers=1, dataset=dict(data_root=data_root))
+val_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=5, val_interval=1)

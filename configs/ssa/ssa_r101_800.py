@@ -1,13 +1,6 @@
 # Table 1, ResNet-101 at 800: one image per GPU, batch 8 on 8 GPUs.
 _base_ = ['ssa_r101_640.py']
+from mmpose_ssa.engine.config import refit
 
-codec = dict(_base_.codec, input_size=(800, 800), heatmap_size=(200, 200))
-sizes = dict(input_size=(800, 800), heatmap_size=(200, 200), encoder=codec)
-train_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
-                  for step in _base_.train_pipeline]
-val_pipeline = [{k: sizes.get(k, v) for k, v in step.items()}
-                for step in _base_.val_pipeline]
-model = dict(head=dict(decoder=codec))
-train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
-test_dataloader = val_dataloader
+refit(_base_, dict(input_size=(800, 800), heatmap_size=(200, 200)))
+train_dataloader = dict(batch_size=1)

@@ -401,7 +401,7 @@ def test_a_refined_config_tests_what_its_parent_trains(name):
     assert Path(refiner['config']).is_file() and refiner['checkpoint']
     assert switches.pop('fill_missing') == (number == '2')
     assert not switches.pop('rescore')
-    del cfg['refined_model']
+    cfg.pop('refiner', None)
 
     testing = cfg['test_dataloader']['dataset'].pop('pipeline')
     load, *others = plain['test_dataloader']['dataset'].pop('pipeline')
