@@ -228,6 +228,23 @@ def patches(rows: int, columns: int, side: int):
     return torch.from_numpy(colours.repeat(side, 2).repeat(side, 3)).float()
 
 
+def peaks(shape: Tuple[int, int, int], *cells) -> np.ndarray:
+    """Heatmaps of a shape that are 0 but for (type, x, y, score)."""
+    heatmaps = np.zeros(shape, np.float32)
+    for kind, x, y, score in cells:
+        heatmaps[kind, y, x] = score
+    return heatmaps
+
+
+def linked_tokens(*links: Tuple[int, int], size: int = 12) -> np.ndarray:
+    """(size, size) attention: of tokens to themselves, linked ones half to
+    the other."""
+    matrix = np.eye(size, dtype=np.float32)
+    for a, b in links:
+        matrix[[a, b], [a, b]] = matrix[[a, b], [b, a]] = .5
+    return matrix
+
+
 # --- commands ---------------------------------------------------------------
 
 

@@ -110,9 +110,10 @@ def test_pipelines_and_metrics_fit_together(load, name):
 def test_the_papers_recipe(load, name):
     cfg = load(name)
     decoder = KEYPOINT_CODECS.build(cfg.model.head.decoder)
-    assert decoder.score_threshold == decoder.attraction_threshold == .0025
-    assert (decoder.mask_threshold, decoder.merge_threshold) == (.4, .3)
-    assert (decoder.nms_kernel, decoder.sigma) == (7, 2)
+    options = decoder.options
+    assert options.score_threshold == options.attraction_threshold == .0025
+    assert (options.mask_threshold, options.merge_threshold) == (.4, .3)
+    assert (options.nms_kernel, decoder.sigma) == (7, 2)
     train = Compose(cfg.train_dataloader.dataset.pipeline).transforms
     affine, = (t for t in train if type(t).__name__ == 'SSARandomAffine')
     assert affine.rotate_factor == 30 and affine.shift_factor == 40

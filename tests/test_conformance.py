@@ -25,6 +25,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmpose_ssa.decoding.merging import merge_persons
+from mmpose_ssa.decoding.persons import group
 from mmpose_ssa.decoding.refinement import refine_keypoints
 from mmpose_ssa.models.codec import AttentionGrouping
 from mmpose_ssa.models.encoder import TokenAttention
@@ -122,17 +123,18 @@ def test_a_person_with_an_empty_mask_does_not_count(case):
 @precisions
 @pytest.mark.parametrize('grouping', ['part_first', 'body_first'])
 def test_grouping(case, grouping, dtype):
-    persons = codec_of(case, grouping=grouping).group(
-        case['types'], case['scores'], case['affinity'].astype(dtype))
+    persons = group(case['types'], case['scores'],
+                    case['affinity'].astype(dtype),
+                    codec_of(case, grouping=grouping).options)
     assert_array_equal(persons, case[grouping])
 
 
 @precisions
 def test_merging(case, dtype):
-    codec = codec_of(case)
+    options = codec_of(case).options
     persons, maps = merge_persons(
         case['part_first'], case['scores'], case['rows'].astype(dtype),
-        codec.mask_threshold, codec.merge_threshold)
+        options.mask_threshold, options.merge_threshold)
     assert_array_equal(persons, case['merged'])
     close(maps.reshape(case['maps'].shape), case['maps'])
 

@@ -36,8 +36,7 @@ from mmpose.codecs.utils import generate_gaussian_heatmaps, refine_keypoints
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from ..decoding.grouping import check_order
-from ..models.codec import COCO_ORDER
+from ..decoding.graph import COCO_ORDER, check_order
 
 
 @KEYPOINT_CODECS.register_module()

@@ -8,14 +8,14 @@ of candidate indices.
 
 Decided where the paper is silent: the order of the types in the part-first
 view, ties (the earlier candidate wins), and that a candidate never attracts
-itself. Pure: arrays in, arrays out; numpy, SciPy and OpenCV only.
+itself. Pure: arrays in, arrays out; numpy and SciPy only.
 """
-from collections import deque
 from typing import List, Sequence, Tuple
 
-import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from .graph import check_order, search_path
 
 MISSING = -1
 
@@ -49,42 +49,27 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
     types, scores, attended = _checked(types, scores, affinity, len(order))
     check_order(order, len(order))
     persons = np.full((len(types), len(order)), MISSING)
-    # Eq. (5): sums[S, c] of s_f * A[c, f] over the members f of S
-    sums = np.empty(attended.shape)
+    # sums[S, c]: s_f * A[c, f] summed over the members f of skeleton S
+    sums = np.zeros(attended.shape)
     sizes = np.zeros(len(types), np.int64)
     num_persons = 0
     ranked = descending(scores)
-    for kind, first in zip(order, _first_asked_later(types, order)):
+    for kind in order:
         candidates = ranked[types[ranked] == kind]
         target = np.full(len(candidates), MISSING)
         if num_persons and len(candidates):
-            matrix = sums[:num_persons, candidates].T / sizes[:num_persons]
-            rows, cols = linear_sum_assignment(matrix, maximize=True)
-            joins = matrix[rows, cols] >= threshold
+            # Attraction of Eq. (5), candidates x skeletons
+            attraction = sums[:num_persons, candidates].T / sizes[:num_persons]
+            rows, cols = linear_sum_assignment(attraction, maximize=True)
+            joins = attraction[rows, cols] >= threshold
             target[rows[joins]] = cols[joins]
         starts = target == MISSING
-        new = slice(num_persons, num_persons + starts.sum())
-        target[starts] = np.arange(new.start, new.stop)
-        num_persons = new.stop
+        target[starts] = num_persons + np.arange(starts.sum())
+        num_persons += starts.sum()
         persons[target, kind] = candidates
         sizes[target] += 1
-        sums[new, first:] = attended[candidates[starts], first:]
-        sums[new, first:] *= scores[candidates[starts], None]
-        sums[target[~starts], first:] += _pulls(
-            candidates[~starts], scores, attended[:, first:])
+        sums[target] += _pulls(candidates, scores, attended)
     return persons[:num_persons]
-
-
-def _first_asked_later(types: np.ndarray, order: Sequence[int]) -> np.ndarray:
-    """(K,) the first candidate of the types after each in the order.
-
-    The Attraction of those before it is not asked for any more. As candidates
-    come by types, that saves half of the work.
-    """
-    first = np.full(len(order), len(types))
-    np.minimum.at(first, types, np.arange(len(types)))
-    lowest = np.minimum.accumulate(first[list(order)][::-1])[::-1]
-    return np.append(lowest[1:], len(types))
 
 
 def _pulls(members: np.ndarray, scores: np.ndarray,
@@ -232,42 +217,6 @@ class _Claims:
         self.held[members] = pulls.sum(axis=0) / max(len(members) - 1, 1)
 
 
-def search_path(edges: Sequence[Tuple[int, int]], num_types: int,
-                seed: int) -> List[int]:
-    """The other types, breadth-first from ``seed``, neighbours ascending.
-
-    Raises:
-        ValueError: If an edge names a type outside [0, ``num_types``), or the
-            graph does not connect all types.
-    """
-    neighbours = [set() for _ in range(num_types)]
-    for a, b in edges:
-        if not (0 <= a < num_types and 0 <= b < num_types):
-            raise ValueError(
-                f'edge ({a}, {b}) names a keypoint that does not exist: there '
-                f'are {num_types}, numbered from 0; correct `edges`')
-        neighbours[a].add(b)
-        neighbours[b].add(a)
-    path, queue = [seed], deque([seed])
-    while queue:
-        new = sorted(neighbours[queue.popleft()] - set(path))
-        path += new
-        queue += new
-    if len(path) < num_types:
-        lost = sorted(set(range(num_types)) - set(path))
-        raise ValueError(f'the graph does not reach keypoints {lost} from '
-                         f'{seed}: add edges that connect them')
-    return path[1:]
-
-
-def check_order(order: Sequence[int], num_types: int) -> None:
-    """Raise ValueError unless ``order`` names each of the types once."""
-    if sorted(order) != list(range(num_types)):
-        raise ValueError(
-            f'order {list(order)} must name each of the {num_types} keypoints '
-            f'0..{num_types - 1} exactly once')
-
-
 def _checked(types, scores, affinity, num_types):
     """Types (int64), scores (float64) and the affinity transposed.
 
@@ -284,13 +233,7 @@ def _checked(types, scores, affinity, num_types):
     if m and not (0 <= types.min() and types.max() < num_types):
         raise ValueError(f'types must lie in [0, {num_types}); got '
                          f'{types.min()}..{types.max()}')
-    return types, scores, _transposed(affinity)
-
-
-def _transposed(matrix: np.ndarray) -> np.ndarray:
-    """(M, M), transposed in memory too; float64, or float32 as it was."""
-    if matrix.dtype != np.float32:
-        matrix = matrix.astype(np.float64)
-    if not matrix.size or matrix.flags.f_contiguous:
-        return np.ascontiguousarray(matrix.T)
-    return cv2.transpose(matrix)  # by blocks, several times faster
+    if affinity.dtype != np.float32:
+        affinity = affinity.astype(np.float64)
+    # costs nothing where columns were taken from attention rows
+    return types, scores, np.ascontiguousarray(affinity.T)

@@ -86,69 +86,25 @@ def merge_persons(persons: np.ndarray, scores: np.ndarray, rows: np.ndarray,
     return merged, maps
 
 
-def _merge_targets(masks: np.ndarray, threshold: float,
-                   block: int = 128) -> np.ndarray:
-    """(P,) index of the kept mask to which each goes; the kept ones' own.
-
-    Shared tokens are counted by a product with a sparse matrix, in which a
-    mask's few tokens stand, block by block with the masks kept so far. Small
-    whole numbers and blocks stay in the cache; larger blocks are faster where
-    few masks overlap and slower where all do.
-
-    Args:
-        masks: (P, L) bool, the first to be kept first.
-        threshold: Intersection over maximum above which to merge.
-        block: Masks at a time.
-    """
-    size, areas = masks.shape[1], masks.sum(axis=1)
-    ones = np.ones(areas.sum(), np.min_scalar_type(size))
-    tokens = csr_array((ones, np.flatnonzero(masks).astype(np.int32) % size,
-                        np.append(0, areas.cumsum(dtype=np.int32))),
-                       masks.shape)
+def _merge_targets(masks: np.ndarray, threshold: float) -> np.ndarray:
+    """(P,) for each mask the index of the mask it is merged into; its own if
+    it is kept. The masks, (P, L) bool, are kept in their order."""
+    areas = masks.sum(axis=1)
+    tokens = masks.astype(np.float32)
+    # (P, P) tokens in common, exact in float32 up to 2**24, over the larger
+    # area; 8 ms for 500 masks of 1600 tokens
+    overlaps = tokens @ tokens.T / np.maximum(areas[:, None], areas)
     into = np.arange(len(masks))
-    for start in range(0, len(masks), block):
-        these = np.arange(start, min(start + block, len(masks)))
-        kept = np.flatnonzero(into[:start] == np.arange(start))
-        before = np.append(kept, these)
-        shared = tokens[before] @ tokens[these].toarray(order='F').T
-        shared[len(kept):] = np.triu(shared[len(kept):], 1)
-        pairs = _overlapping(shared, areas[these], areas[before], threshold)
-        most = dict.fromkeys(these.tolist(), 0)
-        for column, row, overlap in zip(*(part.tolist() for part in pairs)):
-            mask, other = these[column], before[row]
-            if into[other] == other and overlap > most[mask]:
-                into[mask], most[mask] = other, overlap
+    for mask in range(1, len(masks)):
+        most = overlaps[mask, :mask].argmax()
+        if overlaps[mask, most] > threshold:
+            into[mask] = most
+            overlaps[:, mask] = 0  # nothing is merged into it any more
     return into
 
 
-def _overlapping(shared: np.ndarray, areas: np.ndarray, others: np.ndarray,
-                 threshold: float) -> Tuple[np.ndarray, ...]:
-    """The pairs of masks whose overlap exceeds the threshold.
-
-    Args:
-        shared: (Q, B) tokens that masks have in common.
-        areas: (B,) tokens of the columns' masks.
-        others: (Q,) of the rows' masks.
-        threshold: On shared tokens over the larger area.
-
-    Returns:
-        Columns, rows, and overlaps of the pairs, by column, then by row.
-    """
-    # The larger area is at least the column's, which most pairs fail by far.
-    # Rounded down, it lets through all that the exact test below may pass.
-    least = (threshold * areas).astype(shared.dtype)
-    rows, columns = np.divmod(
-        np.flatnonzero(shared >= np.maximum(least, 1)), shared.shape[1])
-    rank = np.argsort(columns, kind='stable')
-    rows, columns = rows[rank], columns[rank]
-    overlaps = shared[rows, columns] / np.maximum(areas[columns],
-                                                  others[rows])
-    above = overlaps > threshold
-    return columns[above], rows[above], overlaps[above]
-
-
 def _combined(persons: np.ndarray, into: np.ndarray,
-                       scores: np.ndarray) -> np.ndarray:
+              scores: np.ndarray) -> np.ndarray:
     """Per type the candidate of highest score among the persons merged.
 
     Args:

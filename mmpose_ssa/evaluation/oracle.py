@@ -5,6 +5,7 @@ decoder and metrics of testing. What is missing to 1.0 is lost by the
 representation (cells, tokens, windows, merging), not by the network.
 """
 import copy
+from dataclasses import replace
 from typing import List, Tuple
 
 import numpy as np
@@ -47,9 +48,12 @@ class IdealAttention:
         self.targets = torch.from_numpy(targets).double()
 
     def rows(self, image: int, tokens: Tensor) -> Tensor:
-        """As :meth:`TokenAttention.rows`; there is but one image."""
+        """See :class:`models.attention.Attention`; there is but one image."""
         rows = self.owners[:, tokens].T @ self.targets + 1e-9
         return rows / rows.sum(dim=1, keepdim=True)
+
+    def zero(self) -> Tensor:
+        return 0 * self.targets.sum()
 
 
 @MODELS.register_module()
@@ -92,7 +96,8 @@ def decode_ideal(codec: AttentionGrouping, metainfo: dict, input_size: tuple):
     codec.input_size = tuple(input_size)
     codec.heatmap_size = tuple(s // codec.heatmap_stride for s in input_size)
     # 0.9 at sigma = 2; as far from the centre for other Gaussians
-    codec.score_threshold = 0.9**(4 / codec.sigma**2)
+    codec.options = replace(
+        codec.options, score_threshold=0.9**(4 / codec.sigma**2))
     annotations = labelled_persons(metainfo)
     scale, offset = input_from_image(metainfo)
     keypoints, labelled = annotated_keypoints(metainfo, codec.num_keypoints)

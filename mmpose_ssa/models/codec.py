@@ -1,11 +1,9 @@
 """Between annotations and network outputs, both ways.
 
-The one place for strides, the number, order and graph of the keypoints, and
-the thresholds of sections 2.4 and 2.5. Decided where the paper is silent: no
-candidate lies outside the image's content; at most ``max_persons`` per image
-are kept; locations are refined inside the cell.
+The one place where sizes, strides, the skeleton and the thresholds of a model
+are set.
 """
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,39 +12,10 @@ from mmpose.codecs.utils import generate_unbiased_gaussian_heatmaps
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from ..decoding.candidates import (Candidates, find_candidates, quarter_offset,
-                                   taylor_offset)
-from ..decoding.grouping import (check_order, group_body_first,
-                                 group_part_first, search_path)
+from ..decoding import DecodedPersons, DecodeOptions, decode
+from ..decoding.coordinates import token_grid, tokens_at
 from ..decoding.heatmaps import gaussian_heatmaps
-from ..decoding.merging import instance_scores, merge_persons
-from .encoder import Attention
-
-# Decided: trunk before limbs, so that limbs meet well-founded skeletons.
-COCO_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
-# The kinematic graph of A.2; MMPose's COCO skeleton has 19 other links.
-COCO_EDGES = ((0, 1), (0, 2), (0, 3), (0, 4), (3, 5), (4, 6), (5, 7), (5, 11),
-              (6, 8), (6, 12), (7, 9), (8, 10), (11, 13), (13, 15), (12, 14),
-              (14, 16), (5, 6), (15, 16), (13, 14), (11, 12))
-
-
-class DecodedPersons(NamedTuple):
-    """P persons of one image, best first.
-
-    Attributes:
-        keypoints: (P, K, 2) in ``_inp`` pixels, (0, 0) where missing.
-        keypoint_scores: (P, K), 0 where missing.
-        scores: (P,) instance scores.
-        maps: (P, h, w) person attention maps with maximum 1, token cells.
-        candidates: (P, K) index into ``rows``, -1 where missing.
-        rows: (M, h, w) attention of every candidate, token cells.
-    """
-    keypoints: np.ndarray
-    keypoint_scores: np.ndarray
-    scores: np.ndarray
-    maps: np.ndarray
-    candidates: np.ndarray
-    rows: np.ndarray
+from .attention import Attention
 
 
 @KEYPOINT_CODECS.register_module()
@@ -58,27 +27,16 @@ class AttentionGrouping(BaseKeypointCodec):
         heatmap_size: (W/4, H/4) of the heatmaps in cells.
         token_stride: r, input pixels per token.
         sigma: Of the target Gaussians, in heatmap cells.
-        unbiased: Gaussians centred between the cells, and decoding by a
-            Taylor expansion (DARK), instead of rounded centres and a shift by
-            a quarter of a cell.
-        grouping: 'part_first' or 'body_first'.
-        score_threshold: t, the least heatmap value of a candidate.
-        attraction_threshold: lambda, the least Attraction that joins.
-        mask_threshold: sigma of section 2.5, on person maps.
-        merge_threshold: Intersection over the larger area above which two
-            persons are merged.
-        mask_mode: 'soft' or 'binary', see :func:`person_masks.image_masks`.
-        nms_kernel: Odd window of the local maxima, in cells.
-        max_candidates: Most candidates per type; 0 for no limit.
-        max_persons: Most persons per image.
-        refine_location: Refine locations inside the cell.
-        num_keypoints: K.
-        order: All types in the order of the part-first grouping.
-        edges: The kinematic graph of the body-first grouping.
+        **decoding: Skeleton and thresholds, see :class:`DecodeOptions`;
+            among them ``num_keypoints`` and ``unbiased``, which the targets
+            heed too.
+
+    Attributes:
+        options: The :class:`DecodeOptions`.
 
     Raises:
-        ValueError: If sizes are no multiples of the stride, order or edges
-            do not fit K or are missing where K is not 17.
+        ValueError: If sizes are no multiples of the stride, or as
+            :class:`DecodeOptions`.
     """
 
     auxiliary_encode_keys = {'instance_masks'}
@@ -95,45 +53,28 @@ class AttentionGrouping(BaseKeypointCodec):
                  heatmap_size: Tuple[int, int],
                  token_stride: int = 16,
                  sigma: float = 2,
-                 unbiased: bool = False,
-                 grouping: str = 'part_first',
-                 score_threshold: float = 0.0025,
-                 attraction_threshold: float = 0.0025,
-                 mask_threshold: float = 0.4,
-                 merge_threshold: float = 0.3,
-                 mask_mode: str = 'soft',
-                 nms_kernel: int = 7,
-                 max_candidates: int = 100,
-                 max_persons: int = 30,
-                 refine_location: bool = True,
-                 num_keypoints: int = 17,
-                 order: Optional[Sequence[int]] = None,
-                 edges: Optional[Sequence[Tuple[int, int]]] = None) -> None:
+                 **decoding: Any) -> None:
         super().__init__()
-        if num_keypoints == 17:
-            order = COCO_ORDER if order is None else order
-            edges = COCO_EDGES if edges is None else edges
-        _check_codec(input_size, heatmap_size, token_stride, grouping,
-                     mask_mode, nms_kernel, num_keypoints, order, edges)
+        _check_sizes(input_size, heatmap_size, token_stride)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
-        self.heatmap_stride = input_size[0] // heatmap_size[0]
-        self.token_stride = token_stride
         self.sigma = sigma
-        self.unbiased = unbiased
-        self.grouping = grouping
-        self.score_threshold = score_threshold
-        self.attraction_threshold = attraction_threshold
-        self.mask_threshold = mask_threshold
-        self.merge_threshold = merge_threshold
-        self.mask_mode = mask_mode
-        self.nms_kernel = nms_kernel
-        self.max_candidates = max_candidates
-        self.max_persons = max_persons
-        self.refine_location = refine_location
-        self.num_keypoints = num_keypoints
-        self.order = order
-        self.edges = edges
+        self.options = DecodeOptions(
+            heatmap_stride=input_size[0] // heatmap_size[0],
+            token_stride=token_stride,
+            **decoding)
+
+    @property
+    def num_keypoints(self) -> int:
+        return self.options.num_keypoints
+
+    @property
+    def heatmap_stride(self) -> int:
+        return self.options.heatmap_stride
+
+    @property
+    def token_stride(self) -> int:
+        return self.options.token_stride
 
     # --- annotations -> targets ---
 
@@ -171,15 +112,15 @@ class AttentionGrouping(BaseKeypointCodec):
                 'put GeneratePersonMasks before GenerateTarget')
         given = (self.heatmap_size, keypoints[..., :2] / self.heatmap_stride,
                  keypoints_visible, self.sigma)
-        if self.unbiased:
+        if self.options.unbiased:
             heatmaps, _ = generate_unbiased_gaussian_heatmaps(*given)
         else:
             heatmaps = gaussian_heatmaps(*given)
         inside = ((keypoints >= 0) & (keypoints < self.input_size)).all(-1)
         weights = ((keypoints_visible > 0) & inside).astype(np.float32)
         able = weights.any(1) & instance_masks.any((1, 2))
-        grid = (self.input_size[1] // self.token_stride,
-                self.input_size[0] // self.token_stride)
+        grid = token_grid(self.heatmap_size[::-1], self.heatmap_stride,
+                          self.token_stride)
         return dict(
             heatmaps=heatmaps,
             keypoint_tokens=self.tokens(keypoints[able], grid),
@@ -189,9 +130,7 @@ class AttentionGrouping(BaseKeypointCodec):
     def tokens(self, points_inp: np.ndarray,
                grid: Tuple[int, int]) -> np.ndarray:
         """Row-major token index of points (..., 2), clamped to (h, w)."""
-        h, w = grid
-        cells = np.floor(points_inp / self.token_stride).astype(np.int64)
-        return cells[..., 1].clip(0, h - 1) * w + cells[..., 0].clip(0, w - 1)
+        return tokens_at(points_inp, self.token_stride, grid)
 
     def check_grid(self, grid: Tuple[int, int],
                    heatmap_shape: Tuple[int, int]) -> None:
@@ -201,9 +140,8 @@ class AttentionGrouping(BaseKeypointCodec):
             grid: (h, w) of the attention.
             heatmap_shape: (H/4, W/4) of the heatmaps.
         """
-        expected = tuple(
-            -(-side * self.heatmap_stride // self.token_stride)
-            for side in heatmap_shape)
+        expected = token_grid(heatmap_shape, self.heatmap_stride,
+                              self.token_stride)
         if tuple(grid) != expected:
             raise ValueError(
                 f'the attention has a grid of {tuple(grid)} tokens, but '
@@ -230,79 +168,24 @@ class AttentionGrouping(BaseKeypointCodec):
 
         Returns:
             The persons, see :class:`DecodedPersons`.
+
+        Raises:
+            ValueError: As :meth:`check_grid` and :func:`decode`.
         """
-        heatmaps = heatmaps.detach().float()
-        self.check_grid(attention.grid, heatmaps.shape[1:])
-        found = self.candidates(heatmaps, content_inp)
-        grid = attention.grid
-        tokens = self.tokens(found.cells * self.heatmap_stride, grid)
-        rows = attention.rows(image, torch.from_numpy(tokens).to(
-            heatmaps.device)).detach().cpu().numpy()
-        persons = self.group(found.types, found.scores, rows[:, tokens])
-        persons, maps = merge_persons(persons, found.scores, rows,
-                                      self.mask_threshold,
-                                      self.merge_threshold)
-        scores = instance_scores(persons, found.scores)
-        best = np.argsort(-scores, kind='stable')[:self.max_persons]
-        persons, here = persons[best], persons[best] >= 0
-        points = self._locations(heatmaps.cpu().numpy(), found)
-        return DecodedPersons(
-            keypoints=np.where(here[..., None], points[persons], 0),
-            keypoint_scores=np.where(here, found.scores[persons], 0),
-            scores=scores[best],
-            maps=maps[best].reshape(-1, *grid),
-            candidates=persons,
-            rows=rows.reshape(-1, *grid))
+        self.check_grid(attention.grid, (heatmaps.shape[1], heatmaps.shape[2]))
 
-    def candidates(self,
-                   heatmaps: Tensor,
-                   content_inp: Optional[Sequence[float]] = None
-                   ) -> Candidates:
-        """The candidates of one image (section 2.4).
+        def rows_of(tokens: np.ndarray) -> np.ndarray:
+            asked = torch.from_numpy(tokens).to(heatmaps.device)
+            return attention.rows(image, asked).detach().cpu().numpy()
 
-        Args:
-            heatmaps: (K, H/4, W/4).
-            content_inp: As in :meth:`decode`.
-
-        Returns:
-            The candidates, see :class:`Candidates`.
-        """
-        return find_candidates(
-            heatmaps.cpu().numpy(), self.score_threshold, self.nms_kernel,
-            self.max_candidates,
-            self._content_cells(heatmaps.shape, content_inp))
-
-    def group(self, types: np.ndarray, scores: np.ndarray,
-              affinity: np.ndarray) -> np.ndarray:
-        """(P, K) candidate indices by the configured view of section 2.4."""
-        if self.grouping == 'part_first':
-            return group_part_first(types, scores, affinity, self.order,
-                                    self.attraction_threshold)
-        return group_body_first(types, scores, affinity, self.edges,
-                                self.num_keypoints, self.attraction_threshold)
-
-    def _content_cells(self, shape, content_inp) -> Tuple[int, ...]:
-        """Half-open cell range (x0, y0, x1, y1) of the content."""
-        h, w = shape[-2:]
-        if content_inp is None:
-            return 0, 0, w, h
-        x0, y0, x1, y1 = np.asarray(content_inp) / self.heatmap_stride
-        return (max(int(np.ceil(x0)), 0), max(int(np.ceil(y0)), 0),
-                min(int(np.floor(x1)) + 1, w), min(int(np.floor(y1)) + 1, h))
-
-    def _locations(self, heatmaps: np.ndarray,
-                   found: Candidates) -> np.ndarray:
-        """(M, 2) locations in ``_inp``, with (0, 0) appended for index -1."""
-        points = found.cells.astype(np.float64)
-        if self.refine_location and len(points):
-            refine = taylor_offset if self.unbiased else quarter_offset
-            points = points + refine(heatmaps, found.types, found.cells)
-        return np.concatenate([points * self.heatmap_stride, np.zeros((1, 2))])
+        # NumPy knows no bfloat16
+        return decode(heatmaps.detach().float().cpu().numpy(), rows_of,
+                      self.options, content_inp)
 
 
-def _check_codec(input_size, heatmap_size, token_stride, grouping, mask_mode,
-                 nms_kernel, num_keypoints, order, edges) -> None:
-    """Raise ValueError for arguments that do not fit each other."""
+def _check_sizes(input_size: Tuple[int, int], heatmap_size: Tuple[int, int],
+                 token_stride: int) -> None:
+    """Raise ValueError for sizes that do not fit each other."""
     if any(size % token_stride for size in input_size):
         raise ValueError(f'input_size {tuple(input_size)} must be a multiple '
                          f'of the token stride {token_stride}')
@@ -311,17 +194,3 @@ def _check_codec(input_size, heatmap_size, token_stride, grouping, mask_mode,
         raise ValueError(
             f'input_size {tuple(input_size)} over heatmap_size '
             f'{tuple(heatmap_size)} must be one whole number, got {strides}')
-    if grouping not in ('part_first', 'body_first'):
-        raise ValueError("grouping must be 'part_first' or 'body_first', got "
-                         f'{grouping!r}')
-    if mask_mode not in ('soft', 'binary'):
-        raise ValueError("mask_mode must be 'soft' or 'binary', got "
-                         f'{mask_mode!r}')
-    if nms_kernel < 1 or nms_kernel % 2 != 1:
-        raise ValueError(f'nms_kernel must be odd and positive, got '
-                         f'{nms_kernel}')
-    if order is None or edges is None:
-        raise ValueError(f'{num_keypoints} keypoints need their own `order` '
-                         'and `edges`: the paper gives them for 17 only')
-    check_order(order, num_keypoints)
-    search_path(edges, num_keypoints, 0)

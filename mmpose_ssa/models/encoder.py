@@ -1,9 +1,7 @@
 """The Transformer encoder of SSA and the attention that it hands on.
 
-Sections 2.2 and A.1, A.4 of "Attend to Who You Are". The paper stores the
-L x L matrix of the supervised layer; everything done with it needs a few rows,
-so the neck hands on :class:`TokenAttention`, which computes the rows asked for
-from queries and keys. Memory then grows with the keypoints, not with L^2.
+Sections 2.2 and A.1, A.4 of "Attend to Who You Are". Of the supervised layer
+the neck hands on queries and keys, see :class:`TokenAttention`.
 
 Decided where the paper is silent: the projection has no bias; the position is
 added to queries and keys of every layer, as in TransPose and DETR; dropout
@@ -19,76 +17,7 @@ from mmengine.model import BaseModule
 from mmpose.registry import MODELS
 from torch import Tensor
 
-
-class TokenAttention:
-    """Attention between the tokens of a grid, asked for by rows.
-
-    Args:
-        q: Queries after the in-projection, (B, heads, L, d_head).
-        k: Keys after the in-projection, (B, heads, L, d_head).
-        grid: (h, w) with h * w = L, tokens in row-major order.
-    """
-
-    def __init__(self, q: Tensor, k: Tensor, grid: Tuple[int, int]) -> None:
-        if q.shape != k.shape or q.shape[2] != grid[0] * grid[1]:
-            raise ValueError(f'queries {tuple(q.shape)}, keys '
-                             f'{tuple(k.shape)} and grid {grid} do not fit')
-        self.q, self.k, self.grid = q, k, tuple(grid)
-
-    def rows(self, image: int, tokens: Tensor) -> Tensor:
-        """Rows of A = softmax(q k^T / sqrt(d)), averaged over the heads.
-
-        Args:
-            image: Index in the batch.
-            tokens: (R,) indices of the attending tokens.
-
-        Returns:
-            (R, L); rows sum to 1. At least float32, whatever the precision
-            of the forward; differentiable.
-        """
-        dtype = torch.promote_types(self.q.dtype, torch.float32)
-        with torch.autocast(self.q.device.type, enabled=False):
-            q = self.q[image, :, tokens].to(dtype) * self.q.shape[-1]**-0.5
-            k = self.k[image].to(dtype)
-            return (q @ k.transpose(-2, -1)).softmax(dim=-1).mean(dim=0)
-
-    def zero(self) -> Tensor:
-        """0 with a gradient path to every query and key."""
-        return 0 * (self.q.float().sum() + self.k.float().sum())
-
-    def flipped(self) -> 'TokenAttention':
-        """The attention of the mirrored grid: queries and keys un-flipped."""
-        return TokenAttention(
-            self._mirror(self.q), self._mirror(self.k), self.grid)
-
-    def _mirror(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, self.grid).flip(3).flatten(2, 3)
-
-
-class MeanAttention:
-    """The mean of several attentions over the same grid.
-
-    Of all layers (the naive association, section 3.2), or of an image and its
-    mirror image (flip test). Offers what :class:`TokenAttention` offers.
-    """
-
-    def __init__(self, parts: Sequence[TokenAttention]) -> None:
-        if len({part.grid for part in parts}) != 1:
-            raise ValueError('one grid is needed, got '
-                             f'{[part.grid for part in parts]}')
-        self.parts, self.grid = list(parts), parts[0].grid
-
-    def rows(self, image: int, tokens: Tensor) -> Tensor:
-        return sum(p.rows(image, tokens) for p in self.parts) / len(self.parts)
-
-    def zero(self) -> Tensor:
-        return sum(part.zero() for part in self.parts)
-
-    def flipped(self) -> 'MeanAttention':
-        return MeanAttention([part.flipped() for part in self.parts])
-
-
-Attention = Union[TokenAttention, MeanAttention]
+from .attention import Attention, MeanAttention, TokenAttention
 
 
 def sine_position(grid: Tuple[int, int], embed_dims: int,

@@ -142,11 +142,11 @@ class SSAPoseEstimator(FastEstimator):
 
     def _masks(self, maps: np.ndarray, metainfo: dict) -> List[dict]:
         """(P, h, w) maps -> P RLE dicts of the original image."""
-        codec = self.head.decoder
+        options = self.head.decoder.options
         return encode_rle(
             image_masks(maps, metainfo['ori_shape'],
-                        *input_from_image(metainfo), codec.token_stride,
-                        codec.mask_threshold, codec.mask_mode))
+                        *input_from_image(metainfo), options.token_stride,
+                        options.mask_threshold, options.mask_mode))
 
     def _check_refiner(self, sample: PoseDataSample) -> None:
         """Raise, persons or not, unless the refiner finds the keypoints."""

@@ -15,7 +15,7 @@ from mmpose.registry import MODELS
 from torch import Tensor
 
 from ..decoding.coordinates import content_box
-from .encoder import Attention, MeanAttention
+from .attention import Attention, MeanAttention
 
 Features = Tuple[Attention, Tensor]
 

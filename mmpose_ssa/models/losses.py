@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce, get_world_size
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from .encoder import Attention
+from .attention import Attention
 
 
 def person_attention(attention: Attention, image: int, tokens: Tensor,

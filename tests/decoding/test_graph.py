@@ -1,9 +1,8 @@
 """Orders of skeletons found by hand."""
 import pytest
 
-from mmpose_ssa.decoding.graph import outward_order
-from mmpose_ssa.decoding.grouping import check_order
-from mmpose_ssa.models.codec import COCO_ORDER
+from mmpose_ssa.decoding.graph import (COCO_EDGES, COCO_ORDER, check_order,
+                                       outward_order, search_path)
 
 # CrowdPose: shoulders 0 1, elbows 2 3, wrists 4 5, hips 6 7, knees 8 9,
 # ankles 10 11, head 12, neck 13
@@ -52,3 +51,19 @@ def test_cocos_order_is_the_decided_one_but_for_the_limbs():
 def test_a_skeleton_that_is_no_graph_of_all(edges, words):
     with pytest.raises(ValueError, match=words):
         outward_order(edges, 4)
+
+
+def test_search_is_breadth_first_with_neighbours_ascending():
+    edges = ((0, 3), (1, 0), (2, 1), (3, 4), (4, 2))
+    assert search_path(edges, 5, 0) == [1, 3, 2, 4]
+    assert search_path(edges, 5, 2) == [1, 4, 0, 3]
+
+
+def test_order_and_edges_are_the_papers():
+    assert COCO_ORDER == (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14,
+                          15, 16)
+    assert len(set(COCO_EDGES)) == 20
+    mirrored = [0] + [k + 1 if k % 2 else k - 1 for k in range(1, 17)]
+    edges = {frozenset(edge) for edge in COCO_EDGES}
+    assert edges == {frozenset(mirrored[k] for k in edge) for edge in edges}
+    assert sum(frozenset((0, k)) in edges for k in range(17)) == 4

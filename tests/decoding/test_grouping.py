@@ -4,8 +4,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.optimize import linear_sum_assignment
 
-from mmpose_ssa.decoding.grouping import (group_body_first, group_part_first,
-                                          search_path)
+from mmpose_ssa.decoding.grouping import group_body_first, group_part_first
 
 # --- a literal reading of section 2.4: lists, dictionaries, loops -----------
 
@@ -219,12 +218,6 @@ def test_later_types_join_persons_that_were_started_later():
 CHAIN = ((0, 1), (1, 2))
 
 
-def test_search_is_breadth_first_with_neighbours_ascending():
-    edges = ((0, 3), (1, 0), (2, 1), (3, 4), (4, 2))
-    assert search_path(edges, 5, 0) == [1, 3, 2, 4]
-    assert search_path(edges, 5, 2) == [1, 4, 0, 3]
-
-
 def test_seeds_are_drawn_by_score_until_all_are_claimed():
     persons = group_body_first([0, 1, 0, 2], [.3, .9, .5, .5],
                                np.zeros((4, 4)), CHAIN, 3, .1)
@@ -344,7 +337,7 @@ def test_order_names_each_type_once(order):
 @pytest.mark.parametrize('edges, words', [
     (((0, 3), ), r'edge \(0, 3\) names a keypoint that does not exist'),
     (((-1, 0), ), r'edge \(-1, 0\) names a keypoint that does not exist'),
-    (((0, 1), ), r'does not reach keypoints \[2\] from 0: add edges'),
+    (((0, 1), ), r'does not reach keypoints \[2\] from 0: add `edges`'),
     ((), r'does not reach keypoints \[1, 2\] from 0'),
 ])
 def test_the_graph_joins_the_keypoints_there_are(edges, words):

@@ -1,12 +1,12 @@
-"""Targets from persons, candidates and persons from outputs: values."""
+"""Targets from persons, and what the decoding is given: values."""
 import numpy as np
 import pytest
 import torch
+from factories import linked_tokens, peaks
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmpose_ssa.decoding.candidates import quarter_offset, taylor_offset
 from mmpose_ssa.evaluation.oracle import IdealAttention
-from mmpose_ssa.models.codec import COCO_EDGES, COCO_ORDER, AttentionGrouping
+from mmpose_ssa.models.codec import AttentionGrouping
 
 W, H = 64, 48  # input pixels; 16 x 12 cells, 4 x 3 tokens of 16 pixels
 
@@ -122,207 +122,43 @@ def test_every_person_needs_a_mask(masks):
         codec_of().encode(*person((9, 9, 1)), masks)
 
 
-# --- heatmaps -> candidates -------------------------------------------------
-
-
-def literal_candidates(heatmaps, window, threshold, limit):
-    """Section 3's words, cell by cell."""
-    found, reach = [], window // 2
-    for kind, heatmap in enumerate(heatmaps):
-        peaks = []
-        for y, x in np.ndindex(heatmap.shape):
-            around = heatmap[max(y - reach, 0):y + reach + 1,
-                             max(x - reach, 0):x + reach + 1]
-            if heatmap[y, x] == around.max() and heatmap[y, x] > threshold:
-                peaks.append((y, x))
-        first = [
-            (y, x) for y, x in peaks if not any(
-                (b, a) < (y, x) and abs(a - x) <= reach and abs(b - y) <= reach
-                for b, a in peaks)
-        ]
-        first.sort(key=lambda cell: -heatmap[cell])  # stable
-        found += [(kind, *cell) for cell in sorted(first[:limit or None])]
-    return found
-
-
-@pytest.mark.parametrize('levels', [3, 6, 1000])
-def test_candidates_are_those_of_the_literal_rule(rng, levels):
-    """With few levels nearly all peaks are plateaus."""
-    for _ in range(30):
-        heatmaps = rng.integers(0, levels, (3, 12, 15)) / np.float32(levels)
-        window = int(rng.choice([1, 3, 5, 7]))
-        limit = int(rng.choice([0, 2, 9]))
-        codec = codec_of(nms_kernel=window, max_candidates=limit,
-                         score_threshold=.25)
-        found = codec.candidates(torch.tensor(heatmaps))
-        cells = [(kind, y, x) for kind, (x, y) in zip(found.types,
-                                                      found.cells)]
-        assert cells == literal_candidates(heatmaps, window, .25, limit)
-        assert_array_equal(found.scores, [heatmaps[cell] for cell in cells])
-
-
-def peaks(shape, *cells):
-    """Heatmaps that are 0 but for (type, x, y, score)."""
-    heatmaps = torch.zeros(shape)
-    for kind, x, y, score in cells:
-        heatmaps[kind, y, x] = score
-    return heatmaps
-
-
-def test_a_candidate_lies_above_the_threshold_not_on_it():
-    heatmaps = peaks((2, 12, 16), (0, 3, 3, .5), (1, 3, 3, .5001))
-    found = codec_of(score_threshold=.5).candidates(heatmaps)
-    assert found.types.tolist() == [1]
-
-
-def test_no_candidate_lies_outside_the_content():
-    """Cell x is pixel 4x: of pixels 5 to 31 those are cells 2 to 7."""
-    across = peaks((16, 12, 16), *((x, x, 5, 1) for x in range(16)))
-    found = codec_of().candidates(across, (5, -.5, 31, 47.5))
-    assert found.cells.tolist() == [[x, 5] for x in range(2, 8)]
-    down = peaks((12, 12, 16), *((y, 9, y, 1) for y in range(12)))
-    found = codec_of().candidates(down, (-9, 9, 99, 39.9))
-    assert found.cells.tolist() == [[9, y] for y in range(3, 10)]
-
-
-def test_a_maximum_is_one_of_the_whole_map():
-    """What rises towards a peak in the padding is no maximum."""
-    heatmaps = peaks((1, 12, 16), (0, 6, 3, .5), (0, 9, 3, .9), (0, 2, 9, .4))
-    found = codec_of().candidates(heatmaps, (0, 0, 31, 47))
-    assert found.cells.tolist() == [[2, 9]]
-
-
-def test_attention_of_another_stride_is_refused():
-    attention = Matrix(np.eye(48), grid=(6, 8))
-    with pytest.raises(ValueError, match=r'\(6, 8\) tokens.*16 need \(3, 4\)'):
-        codec_of().decode(torch.zeros(17, 12, 16), attention)
-
-
-# --- locations inside the cell ----------------------------------------------
-
-CENTRE = np.zeros(1, int), np.array([[1, 1]])
-
-
-def test_a_quarter_toward_the_higher_neighbour():
-    heatmap = np.array([[[0, .7, 0], [.5, 1, .6], [0, .2, 0]]])
-    assert quarter_offset(heatmap, *CENTRE).tolist() == [[.25, -.25]]
-    heatmap[0, 1, 2] = .5
-    assert quarter_offset(heatmap, *CENTRE).tolist() == [[0, -.25]]
-
-
-@pytest.mark.parametrize('refine', [quarter_offset, taylor_offset])
-def test_no_offset_without_a_neighbour(refine):
-    heatmap = np.full((1, 3, 3), .5)
-    heatmap[0, 0, 0] = 1
-    corner = np.zeros(1, int), np.zeros((1, 2), int)
-    assert refine(heatmap, *corner).tolist() == [[0, 0]]
-    assert refine(heatmap, corner[0][:0], corner[1][:0]).shape == (0, 2)
-
-
-def test_taylor_finds_the_centre_of_any_gaussian(rng):
-    """Turned and stretched ones too: their logarithm is the expansion."""
-    cells = rng.integers(2, 10, (50, 2))
-    offsets = rng.uniform(-.5, .5, (50, 2))
-    roots = rng.uniform(-.3, .3, (50, 2, 2))
-    precision = roots @ roots.transpose(0, 2, 1) + .1 * np.eye(2)
-    ys, xs = np.mgrid[:12, :12]
-    d = np.stack([xs, ys], axis=-1) - (cells + offsets)[:, None, None]
-    heatmaps = .3 * np.exp(-np.einsum('nyxi,nij,nyxj->nyx', d, precision, d))
-    found = taylor_offset(heatmaps, np.arange(50), cells)
-    assert_allclose(found, offsets, atol=1e-9)
-
-
-@pytest.mark.parametrize('heatmap', [
-    np.ones((3, 3)),  # flat
-    np.exp([[0., .9, 0], [-1, 0, -.8], [0, 1.1, 0]]),  # a saddle
-    np.exp([[-.2, -.1, 0]] * 3),  # a ridge
-    gaussian(2.5, 1, 2)[:3, :3],  # centred more than a cell away
-])
-def test_taylor_stays_where_the_expansion_does_not_hold(heatmap):
-    assert taylor_offset(heatmap[None], *CENTRE).tolist() == [[0, 0]]
-
-
 # --- outputs -> persons -----------------------------------------------------
 
-
-def pairs(*links):
-    """Tokens attend to themselves, linked ones half to the other."""
-    matrix = np.eye(12)
-    for a, b in links:
-        matrix[[a, b], [a, b]] = matrix[[a, b], [b, a]] = .5
-    return matrix
-
-
-def test_persons_by_hand():
-    """Three of type 0, in tokens 0, 2 and 8; one of type 1, token 10, with
-    the last: scores .45, .35 and (.5 + .95) / 2."""
-    heatmaps = peaks((2, 12, 16), (0, 1, 1, .9), (0, 9, 1, .7), (0, 1, 9, .5),
-                     (1, 9, 9, .95))
-    attention = Matrix(pairs((8, 10)))
-    found = pair_codec().decode(heatmaps, attention)
-    assert attention.asked == [0, 2, 8, 10]
-    assert found.candidates.tolist() == [[2, 3], [0, -1], [1, -1]]
-    assert_allclose(found.scores, [.725, .45, .35])
-    assert_allclose(found.keypoint_scores, [[.5, .95], [.9, 0], [.7, 0]])
-    assert found.keypoints.tolist() == [[[4, 36], [36, 36]],
-                                        [[4, 4], [0, 0]], [[36, 4], [0, 0]]]
-    maps = np.zeros((3, 12))
-    maps[0, [8, 10]] = maps[1, 0] = maps[2, 2] = 1
-    assert_array_equal(found.maps, maps.reshape(3, 3, 4))
-    assert_array_equal(found.rows.reshape(4, 12), pairs((8, 10))[[0, 2, 8,
-                                                                  10]])
-    best = pair_codec(max_persons=2).decode(heatmaps, attention)
-    assert best.candidates.tolist() == found.candidates[:2].tolist()
-
-
-def test_merged_persons_are_ranked_by_what_they_have_become():
-    """Two halves of .6 and .5 become one person of .55, past the .53."""
-    heatmaps = peaks((2, 12, 16), (0, 1, 1, .6), (1, 9, 1, .5),
-                     (0, 9, 9, 1.06))
-    same = pairs((0, 2))
-    options = dict(max_persons=1)
-    for lam, best in ((.0025, [0, 2]), (9., [0, 2])):  # grouped, or merged
-        found = pair_codec(attraction_threshold=lam, **options).decode(
-            heatmaps, Matrix(same))
-        assert found.candidates.tolist() == [best]
-        assert_allclose(found.scores, .55)
-    found = pair_codec(attraction_threshold=9., merge_threshold=1.,
-                       **options).decode(heatmaps, Matrix(same))
-    assert found.candidates.tolist() == [[1, -1]]
+CELLS = (2, 12, 16)
 
 
 def test_the_attention_of_the_image_asked_for_is_used():
-    heatmaps = peaks((2, 12, 16), (0, 1, 1, .9), (1, 9, 9, .8))
-    both = Matrix(pairs(), pairs((0, 10)))
+    heatmaps = torch.from_numpy(peaks(CELLS, (0, 1, 1, .9), (1, 9, 9, .8)))
+    both = Matrix(linked_tokens(), linked_tokens((0, 10)))
     assert len(pair_codec().decode(heatmaps, both, 0).scores) == 2
     assert len(pair_codec().decode(heatmaps, both, 1).scores) == 1
 
 
-def test_the_token_is_that_of_the_cell_not_of_the_refined_location():
-    """Cell 4 is pixel 16, the first of token 1; refined it is pixel 15."""
-    heatmaps = peaks((2, 12, 16), (0, 4, 1, .9), (0, 3, 1, .5))
-    for refine, x in ((True, 15), (False, 16)):
-        attention = Matrix(pairs())
-        found = pair_codec(refine_location=refine).decode(heatmaps, attention)
-        assert attention.asked == [1]
-        assert found.keypoints[0, 0].tolist() == [x, 4]
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16,
+                                   torch.float64])
+def test_heatmaps_of_any_precision_with_gradient(dtype):
+    heatmaps = torch.from_numpy(peaks(CELLS, (0, 1, 1, .75), (1, 9, 9, .5)))
+    attention = Matrix(linked_tokens((0, 10)))
+    found = pair_codec().decode(heatmaps.to(dtype).requires_grad_(),
+                                attention, content_inp=(0, 0, 30, 30))
+    assert attention.asked == [0]  # token 10 lies outside the content
+    assert found.keypoint_scores.tolist() == [[.75, 0]]
+    assert found.keypoints.tolist() == [[[4, 4], [0, 0]]]
 
 
-def test_nothing_above_the_threshold_is_nobody():
-    found = pair_codec().decode(torch.zeros(2, 12, 16), Matrix(pairs()))
-    assert found.keypoints.shape == (0, 2, 2)
-    assert found.keypoint_scores.shape == found.candidates.shape == (0, 2)
-    assert found.scores.shape == (0, )
-    assert found.maps.shape == found.rows.shape == (0, 3, 4)
+@pytest.mark.parametrize('grid', [(6, 8), (4, 3), (2, 6)])
+def test_attention_of_another_grid_is_refused(grid):
+    attention = Matrix(np.eye(grid[0] * grid[1]), grid=grid)
+    with pytest.raises(ValueError, match=rf'\({grid[0]}, {grid[1]}\) tokens'
+                       r'.*16 need \(3, 4\)'):
+        codec_of().decode(torch.zeros(17, 12, 16), attention)
 
 
-def test_heatmaps_of_another_size_than_in_training():
-    """The last cell of 10 x 20, on 5 x 10 tokens of r = 8."""
-    codec = pair_codec(token_stride=8)
-    attention = Matrix(np.eye(50), grid=(5, 10))
-    found = codec.decode(peaks((2, 10, 20), (1, 19, 9, .9)), attention)
-    assert attention.asked == [49]
-    assert found.keypoints.tolist() == [[[0, 0], [76, 36]]]
+def test_the_last_tokens_may_reach_beyond_the_heatmap():
+    """10 x 13 cells are 40 x 52 pixels: 2.5 x 3.25 tokens."""
+    codec_of().check_grid((3, 4), (10, 13))
+    with pytest.raises(ValueError, match=r'\(2, 3\) tokens.*need \(3, 4\)'):
+        codec_of().check_grid((2, 3), (10, 13))
 
 
 # --- there and back ---------------------------------------------------------
@@ -383,39 +219,17 @@ def test_two_overlapping_persons_come_back(rng, grouping, unbiased, error,
         assert_allclose(found.scores, [1, 1 - 2 / codec.num_keypoints])
 
 
-# --- the skeleton -----------------------------------------------------------
-
-
-def test_order_and_edges_are_the_papers():
-    assert COCO_ORDER == (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14,
-                          15, 16)
-    assert len(set(COCO_EDGES)) == 20
-    mirrored = [0] + [k + 1 if k % 2 else k - 1 for k in range(1, 17)]
-    edges = {frozenset(edge) for edge in COCO_EDGES}
-    assert edges == {frozenset(mirrored[k] for k in edge) for edge in edges}
-    assert sum(frozenset((0, k)) in edges for k in range(17)) == 4
-
-
-@pytest.mark.parametrize('given', [{}, dict(order=range(14)),
-                                   dict(edges=CHAIN_14['edges'])])
-def test_other_skeletons_need_order_and_edges(given):
-    with pytest.raises(ValueError, match='14 keypoints need their own `order`'
-                       ' and `edges`'):
-        codec_of(num_keypoints=14, **given)
-
-
 @pytest.mark.parametrize('options, words', [
     (dict(input_size=(60, 48)), r'\(60, 48\) must be a multiple of .* 16'),
     (dict(heatmap_size=(16, 16)), r'\(16, 16\) must be one whole number'),
     (dict(heatmap_size=(24, 18)), r'must be one whole number, got \[2\.66'),
-    (dict(grouping='greedy'), "'part_first' or 'body_first', got 'greedy'"),
-    (dict(nms_kernel=6), 'nms_kernel must be odd and positive, got 6'),
-    (dict(nms_kernel=-7), 'nms_kernel must be odd and positive, got -7'),
-    (dict(mask_mode='hard'), "mask_mode must be 'soft' or 'binary', got"),
-    (dict(order=()), 'must name each of the 17 keypoints'),
-    (dict(order=[1] * 17), 'must name each of the 17 keypoints'),
-    (dict(edges=[(0, 17)]), r'edge \(0, 17\) names a keypoint that does not'),
+    (dict(nms_kernel=6), 'nms_kernel .*6'),  # and all that DecodeOptions does
 ])
 def test_what_does_not_fit_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         codec_of(**options)
+
+
+def test_what_the_decoding_knows_not_is_refused():
+    with pytest.raises(TypeError, match='scor_threshold'):
+        codec_of(scor_threshold=.1)

@@ -1,4 +1,5 @@
 """From an image of any shape to keypoints and masks in its own pixels."""
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,8 @@ def test_light_keypoint_and_mask_land_together(monkeypatch, mode, h, w):
     heatmaps[0, 3] = torch.from_numpy(
         np.exp(-((xs - spot_inp[0] / 4)**2 + (ys - spot_inp[1] / 4)**2) / 8))
     model = build()
-    model.head.decoder.unbiased = True
-    model.head.decoder.score_threshold = .5
+    model.head.decoder.options = replace(
+        model.head.decoder.options, unbiased=True, score_threshold=.5)
     grid = tuple(side // STRIDE for side in seen.shape)
     monkeypatch.setattr(model, 'extract_feat', lambda x: (near(grid), None))
     monkeypatch.setattr(model.head, 'forward', lambda feats: heatmaps)

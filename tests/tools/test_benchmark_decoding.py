@@ -6,6 +6,7 @@ from benchmarks import decoding
 from benchmarks.crowd import make_crowd
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mmpose_ssa.decoding.persons import group
 from mmpose_ssa.models.codec import AttentionGrouping
 
 pytestmark = pytest.mark.usefixtures('mmpose')
@@ -39,7 +40,7 @@ def test_each_false_candidate_starts_a_person_of_its_own(grouping):
     assert_array_equal(affinity, rows[:, codec.tokens(
         crowd.cells * 4, (40, 40)).T.ravel()])
     assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
-    persons = codec.group(types, scores, affinity)
+    persons = group(types, scores, affinity, codec.options)
     whole = persons[(persons >= 0).all(axis=1)]
     owners = np.where(whole % (number + false) < number,
                       whole % (number + false), -1)

@@ -22,10 +22,14 @@ from mmpose.codecs import AssociativeEmbedding
 from mmpose.registry import MODELS, TRANSFORMS
 from stopwatch import Times, alternate, ratio
 
-from mmpose_ssa.decoding.coordinates import content_box, input_from_image
+from mmpose_ssa.decoding.candidates import find_candidates
+from mmpose_ssa.decoding.coordinates import (content_box, content_cells,
+                                             input_from_image)
+from mmpose_ssa.decoding.graph import COCO_ORDER
 from mmpose_ssa.decoding.masks import encode_rle, image_masks
 from mmpose_ssa.decoding.merging import merge_persons
-from mmpose_ssa.models.codec import COCO_ORDER, AttentionGrouping
+from mmpose_ssa.decoding.persons import group
+from mmpose_ssa.models.codec import AttentionGrouping
 from mmpose_ssa.synthetic.scene import draw_scene
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -130,7 +134,7 @@ def stages_table(config: Config, sides: Sequence[int],
         'fits into the input, by input and persons (+ false candidates of '
         'each type, weak ones in the background). "after" is all from '
         '"peaks" on in one call, at most '
-        f'{codec_of(config, 64).max_persons} persons as the codec has it.',
+        f'{codec_of(config, 64).options.max_persons} persons as the codec has it.',
         ['Input, persons', *times], rows)
 
 
@@ -184,23 +188,27 @@ def decoding(codec: AttentionGrouping, crowd: Crowd,
              metainfo: dict) -> Functions:
     """The stages after the forward, each with what the last one gave."""
     heatmaps, attention = crowd.heatmaps, crowd.attention
-    content = content_box(metainfo)
+    options, content = codec.options, content_box(metainfo)
     place = (metainfo['ori_shape'], *input_from_image(metainfo),
-             codec.token_stride, codec.mask_threshold, codec.mask_mode)
-    found = codec.candidates(heatmaps, content)
-    tokens = codec.tokens(found.cells * codec.heatmap_stride, attention.grid)
+             options.token_stride, options.mask_threshold, options.mask_mode)
+    find = partial(
+        find_candidates, heatmaps.numpy(), options.score_threshold,
+        options.nms_kernel, options.max_candidates,
+        content_cells(content, options.heatmap_stride, heatmaps.shape[1:]))
+    found = find()
+    tokens = codec.tokens(found.cells * options.heatmap_stride, attention.grid)
     rows = attention.rows(0, torch.from_numpy(tokens)).numpy()
-    grouped = codec.group(found.types, found.scores, rows[:, tokens])
+    grouped = group(found.types, found.scores, rows[:, tokens], options)
     maps = codec.decode(heatmaps, attention, 0, content).maps
     masks = image_masks(maps, *place)
     return {
-        'peaks': lambda: codec.candidates(heatmaps, content),
+        'peaks': find,
         'rows': lambda: attention.rows(0, torch.from_numpy(tokens)),
-        'grouping': lambda: codec.group(found.types, found.scores,
-                                        rows[:, tokens]),
+        'grouping': lambda: group(found.types, found.scores, rows[:, tokens],
+                                  options),
         'merging': lambda: merge_persons(grouped, found.scores, rows,
-                                         codec.mask_threshold,
-                                         codec.merge_threshold),
+                                         options.mask_threshold,
+                                         options.merge_threshold),
         'masks': lambda: image_masks(maps, *place),
         'RLE': lambda: encode_rle(masks),
         'after': lambda: encode_rle(image_masks(
@@ -247,20 +255,21 @@ def grouping_row(number: int, false: int, repeats: int) -> list:
     types, scores, rows, affinity = candidates(part, crowd)
     tagged, inputs = tagged_persons(crowd, number)
 
-    def merged(codec):
-        persons = codec.group(types, scores, affinity)
-        return merge_persons(persons, scores, rows, codec.mask_threshold,
-                             codec.merge_threshold)
+    def merged(options):
+        persons = group(types, scores, affinity, options)
+        return merge_persons(persons, scores, rows, options.mask_threshold,
+                             options.merge_threshold)
 
     times = alternate({
-        'alone': lambda: part.group(types, scores, affinity),
-        'part': lambda: merged(part),
-        'body': lambda: merged(body),
+        'alone': lambda: group(types, scores, affinity, part.options),
+        'part': lambda: merged(part.options),
+        'body': lambda: merged(body.options),
         'ae': lambda: tagged._group_keypoints(*inputs),
     }, repeats, label=f'grouping {number} persons')
     k = part.num_keypoints
     return [str(number), number * k, false * k,
-            len(part.group(types, scores, affinity)), *milliseconds(times),
+            len(group(types, scores, affinity, part.options)),
+            *milliseconds(times),
             ratio(times, 'ae', 'part')]
 
 

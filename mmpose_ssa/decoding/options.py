@@ -1,0 +1,86 @@
+"""What decides how outputs become persons: all constants of the decoding."""
+from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+from .graph import (COCO_EDGES, COCO_ORDER, check_order, outward_order,
+                    search_path)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """Strides, skeleton and thresholds; the paper's by default.
+
+    Args:
+        heatmap_stride: Input pixels per heatmap cell.
+        token_stride: r, input pixels per token.
+        num_keypoints: K.
+        order: All types in the order of the part-first grouping; by default
+            trunk first, see :func:`graph.outward_order`.
+        edges: The kinematic graph of the body-first grouping, pairs of types
+            that connect all K; A.2's by default if K is 17.
+        grouping: 'part_first' or 'body_first', the views of section 2.4.
+        score_threshold: t, which a candidate's heatmap value must exceed.
+        nms_kernel: Odd window of the local maxima, in cells.
+        max_candidates: Most candidates per type; 0 for no limit.
+        attraction_threshold: lambda, the least Attraction that joins.
+        mask_threshold: sigma of section 2.5, on person maps.
+        merge_threshold: Intersection over the larger area above which two
+            persons are merged.
+        max_persons: Most persons per image.
+        refine_location: Refine locations inside the cell.
+        unbiased: The heatmaps' Gaussians are centred between the cells:
+            locations come from a Taylor expansion (DARK) instead of a shift
+            by a quarter of a cell.
+        mask_mode: 'soft' or 'binary', see :func:`masks.image_masks`.
+
+    Raises:
+        ValueError: If a value is impossible, order or edges do not fit K, or
+            there are no edges and K is not 17.
+    """
+    heatmap_stride: int = 4
+    token_stride: int = 16
+    num_keypoints: int = 17
+    order: Sequence[int] = ()
+    edges: Sequence[Tuple[int, int]] = ()
+    grouping: str = 'part_first'
+    score_threshold: float = 0.0025
+    nms_kernel: int = 7
+    max_candidates: int = 100
+    attraction_threshold: float = 0.0025
+    mask_threshold: float = 0.4
+    merge_threshold: float = 0.3
+    max_persons: int = 30
+    refine_location: bool = True
+    unbiased: bool = False
+    mask_mode: str = 'soft'
+
+    def __post_init__(self) -> None:
+        edges, order, k = self.edges, self.order, self.num_keypoints
+        if k == len(COCO_ORDER):
+            edges, order = edges or COCO_EDGES, order or COCO_ORDER
+        elif not edges and k > 1:
+            raise ValueError(f'{k} keypoints need their own `edges`: the '
+                             'paper gives them for 17 only')
+        search_path(edges, k, 0)
+        order = order or outward_order(edges, k)
+        check_order(order, k)
+        # how a frozen class sets what it derives from its arguments
+        object.__setattr__(self, 'edges', tuple((a, b) for a, b in edges))
+        object.__setattr__(self, 'order', tuple(order))
+        _check_choice('grouping', self.grouping, 'part_first', 'body_first')
+        _check_choice('mask_mode', self.mask_mode, 'soft', 'binary')
+        if self.nms_kernel < 1 or self.nms_kernel % 2 != 1:
+            raise ValueError('nms_kernel must be odd and positive, got '
+                             f'{self.nms_kernel}')
+        if not 0 <= self.mask_threshold < 1:
+            raise ValueError('mask_threshold must be at least 0 and less than '
+                             f"1, a map's maximum; got {self.mask_threshold}")
+        if not self.merge_threshold >= 0:
+            raise ValueError('merge_threshold must be 0 or more, got '
+                             f'{self.merge_threshold}')
+
+
+def _check_choice(name: str, value: str, *choices: str) -> None:
+    if value not in choices:
+        raise ValueError(f'{name} must be {" or ".join(map(repr, choices))}, '
+                         f'got {value!r}')

@@ -1,0 +1,40 @@
+"""Cells and tokens of pixels, by hand."""
+import numpy as np
+import pytest
+
+from mmpose_ssa.decoding.coordinates import (content_cells, token_grid,
+                                             tokens_at)
+
+
+@pytest.mark.parametrize('content, cells', [
+    (None, (0, 0, 16, 12)),
+    ((-.5, -.5, 63.5, 47.5), (0, 0, 16, 12)),
+    # cell x is pixel 4x: of pixels 5 to 31 those are cells 2 to 7
+    ((5, -.5, 31, 47.5), (2, 0, 8, 12)),
+    ((-9, 9, 99, 39.9), (0, 3, 16, 10)),
+    ((8, 12, 8, 12), (2, 3, 3, 4)),
+    # nothing of it inside: an empty range at the edge
+    ((-99, 0, -20, 47), (0, 0, 0, 12)),
+    ((0, -99, 63, -9), (0, 0, 16, 0)),
+    ((80, 0, 99, 47), (16, 0, 16, 12)),
+    ((0, 60, 63, 99), (0, 12, 16, 12)),
+])
+def test_cells_of_the_content(content, cells):
+    assert content_cells(content, 4, (12, 16)) == cells
+
+
+@pytest.mark.parametrize('heatmap, stride, grid', [
+    ((12, 16), 16, (3, 4)), ((12, 16), 8, (6, 8)), ((10, 20), 8, (5, 10)),
+    ((10, 13), 16, (3, 4)),  # the last tokens reach beyond the heatmap
+    ((1, 1), 16, (1, 1)),
+])
+def test_tokens_cover_the_whole_heatmap(heatmap, stride, grid):
+    assert token_grid(heatmap, 4, stride) == grid
+
+
+def test_tokens_are_in_row_major_order_and_clamped():
+    points = np.array([[[17, 35], [0, 0], [63.9, 47.9]],
+                       [[64, 10], [-.1, 10], [1e30, -1e30]]])
+    tokens = tokens_at(points, 16, (3, 4))
+    assert tokens.dtype == np.int64
+    assert tokens.tolist() == [[2 * 4 + 1, 0, 11], [3, 0, 3]]
