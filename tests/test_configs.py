@@ -2,13 +2,16 @@
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from factories import CONFIGS
+from factories import CROWDPOSE_MINI as CROWDPOSE
+from factories import write_scenes
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, METRICS, MODELS
@@ -16,8 +19,6 @@ from mmpose.structures import PoseDataSample
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
-CONFIGS = Path(__file__).parents[1] / 'configs'
-CROWDPOSE = CONFIGS.parents[1] / 'shared/data/crowdpose_mini'
 # SSA's; those of its refiner and of the comparisons have tests of their own
 NAMES = sorted(
     path.relative_to(CONFIGS).as_posix()
@@ -190,37 +191,109 @@ def test_the_test_server_gets_a_file_and_no_figures(load):
     assert 'test-dev' in cfg.test_dataloader.dataset.ann_file
 
 
-def test_crowdpose_needs_no_masks(load, tmp_path):
-    """Trained and tested on its images, with a thin network at 64 x 64."""
+# --- other keypoints --------------------------------------------------------
+
+
+@pytest.fixture
+def train_and_test(tmp_path):
+    """Two iterations and a test of a thin network at 64 x 64."""
+
+    def run(config, *lines):
+        path = tmp_path / 'thin.py'
+        path.write_text('\n'.join((
+            f'_base_ = [{str(config)!r}]',
+            'from mmpose_ssa.engine.config import refit',
+            'refit(_base_, dict(input_size=(64, 64), heatmap_size=(16, 16)))',
+            'model = dict(neck=dict(in_channels=64), backbone=dict(depth=18,',
+            '             base_channels=8, init_cfg=None))', *lines)))
+        cfg = Config.fromfile(path)
+        for split in ('train', 'val', 'test'):
+            cfg[f'{split}_dataloader'].update(
+                num_workers=0, persistent_workers=False)
+        cfg.merge_from_dict({
+            'work_dir': str(tmp_path), 'experiment_name': tmp_path.name,
+            'visualizer.name': tmp_path.name, 'train_cfg.max_epochs': 2,
+            'train_cfg.val_interval': 9, 'default_hooks.logger.interval': 1})
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        metrics = runner.test()
+        log, = tmp_path.glob('*/vis_data/scalars.json')
+        logged = [json.loads(line) for line in log.read_text().splitlines()]
+        return runner, metrics, [step for step in logged if 'loss' in step]
+
+    yield run
+    MessageHub.get_current_instance().runtime_info.clear()
+
+
+def test_crowdpose_needs_no_masks(train_and_test):
+    """Trained and tested on its images."""
     if not CROWDPOSE.is_dir():
         pytest.skip(f'needs CrowdPose images in {CROWDPOSE}')
-    cfg = load('ssa/ssa_r101_640_naive_crowdpose.py')
-    cfg.model.backbone.update(depth=18, base_channels=8, init_cfg=None)
-    cfg.model.neck.in_channels = 64
-    codec = cfg.model.head.decoder
-    codec.update(input_size=(64, 64), heatmap_size=(16, 16))
-    changed = dict(input_size=(64, 64), heatmap_size=(16, 16), encoder=codec)
-    for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.update(
-            data_root=str(CROWDPOSE), data_prefix=dict(img=''),
-            ann_file='test_crowdpose.json')
-        for step in loader.dataset.pipeline:
-            step.update({k: v for k, v in changed.items() if k in step})
-    cfg.merge_from_dict({
-        'work_dir': str(tmp_path), 'experiment_name': tmp_path.name,
-        'visualizer.name': tmp_path.name, 'default_hooks.logger.interval': 1,
-        'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 9})
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    assert 0 <= runner.test()['crowdpose/AP'] <= 1
-    log, = tmp_path.glob('*/vis_data/scalars.json')
-    steps = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [step['mask_error'] for step in steps if 'mask_error' in step] == [
-        0, 0]  # nobody supervises
-    assert all(step['loss'] == step['loss_kpt'] > 0
-               for step in steps if 'loss' in step)
+    data = dict(data_root=str(CROWDPOSE), data_prefix=dict(img=''),
+                ann_file='test_crowdpose.json')
+    _, metrics, log = train_and_test(
+        CONFIGS / 'ssa/ssa_r101_640_naive_crowdpose.py',
+        f'refit(_base_, train={data}, test={data})')
+    assert 0 <= metrics['crowdpose/AP'] <= 1
+    # nobody supervises
+    assert [step['mask_error'] for step in log] == [0, 0]
+    assert all(step['loss'] == step['loss_kpt'] > 0 for step in log)
+
+
+def snippets(page: str) -> list:
+    """The Python blocks of a page of the documentation."""
+    text = (CONFIGS.parent / 'docs' / page).read_text()
+    return re.findall('```python\n(.*?)```', text, re.DOTALL)
+
+
+def with_path(snippet: str) -> str:
+    """A config that may stand anywhere."""
+    return re.sub(r"_base_ = \['", f"_base_ = ['{CONFIGS}/ssa/", snippet)
+
+
+FIVE = [0, 9, 10, 15, 16]  # of COCO's 17: nose, wrists, ankles
+
+
+def test_five_keypoints_of_ones_own(train_and_test, tmp_path, monkeypatch):
+    """By the configs of the documentation, on synthetic people."""
+    config, metainfo = snippets('data.md')[:2]
+    monkeypatch.chdir(tmp_path)
+    root = write_scenes(tmp_path / 'data/my_people')
+    (root / 'train2017').rename(root / 'images')
+    content = json.loads((
+        root / 'annotations/person_keypoints_train2017.json').read_text())
+    for person in content['annotations']:
+        table = np.reshape(person['keypoints'], (17, 3))[FIVE]
+        person.update(keypoints=table.ravel().tolist(),
+                      num_keypoints=int((table[:, 2] > 0).sum()))
+    for split in ('train', 'val'):
+        (root / f'annotations/{split}.json').write_text(json.dumps(content))
+    (root / 'metainfo.py').write_text(metainfo)
+    (tmp_path / 'my_keypoints.py').write_text(with_path(config))
+    runner, metrics, log = train_and_test(tmp_path / 'my_keypoints.py')
+    assert runner.model.head.final_layer.out_channels == 5
+    codec = runner.model.head.decoder
+    assert codec.order == (0, 1, 2, 3, 4)
+    assert codec.edges == ((0, 1), (0, 2), (0, 3), (0, 4))
+    assert len(log) == 4  # two iterations of two images, twice
+    assert all(step['loss_kpt'] > 0 and step['loss_mask'] > 0 for step in log)
+    assert 0 <= metrics['coco/AP'] <= 1 and 0 <= metrics['mask/AP'] <= 1
+    meta = runner.test_dataloader.dataset.metainfo
+    assert meta['flip_indices'] == [0, 2, 1, 4, 3]
+    assert meta['sigmas'].tolist() == pytest.approx(
+        [.026, .062, .062, .089, .089])
+
+
+@pytest.mark.parametrize('snippet', [
+    s for s in snippets('configs.md') if '_base_' in s])
+def test_configs_of_the_documentation_build(tmp_path, snippet):
+    (tmp_path / 'own.py').write_text(with_path(snippet))
+    cfg = Config.fromfile(tmp_path / 'own.py')
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        Compose(loader.dataset.pipeline)
+    cfg.model.backbone.init_cfg = None
+    with torch.device('meta'):
+        MODELS.build(cfg.model)
 
 
 # --- a step of training -----------------------------------------------------
