@@ -265,3 +265,14 @@ def refusal(capsys, main: Callable, *arguments) -> str:
     message = capsys.readouterr().err
     assert message.startswith('usage: ') and 'Traceback' not in message
     return message.partition(': error: ')[2].strip()
+
+
+def table_rows(text: str) -> list:
+    """The cells of a markdown table, row by row, without the line of dashes.
+
+    Args:
+        text: With one table; lines that do not begin with | are skipped.
+    """
+    rows = [[cell.strip() for cell in line.strip().split('|')[1:-1]]
+            for line in text.splitlines() if line.strip().startswith('|')]
+    return [row for row in rows if not set(''.join(row)) <= set(':-')]

@@ -13,16 +13,12 @@ import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
-
-import torch
-from benchmarks.report import markdown, replaced
-from machine import machine
-from mmengine.registry import init_default_scope
+from typing import Optional, Sequence
 
 SECTIONS = ('decoding', 'forward', 'memory', 'pipeline')
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog=__doc__[__doc__.index('Each section'):])
@@ -31,15 +27,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threads', type=int,
                         help="of PyTorch (default: PyTorch's)")
     parser.add_argument('--quick', action='store_true',
-                        help='few repeats and small sizes: to see that it '
-                        'runs, not to be believed')
+                        help='few repeats and small sizes: shows that it '
+                        'runs, its numbers mean nothing')
     parser.add_argument('--data-root', metavar='FOLDER',
-                        help="images in COCO's layout for `pipeline`, which "
-                        'draws some by default')
+                        help="images in COCO's layout for `pipeline`; "
+                        'synthetic ones by default')
     parser.add_argument('--out', type=Path,
                         help='document to write to (default: '
                         'docs/performance.md, with --quick none)')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     unknown = set(args.sections) - set(SECTIONS)
     if unknown:
         parser.error(f'no section {", ".join(sorted(unknown))}: choose from '
@@ -51,25 +47,35 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def measure(args: argparse.Namespace, command: str) -> None:
+    """Measure the sections and print their tables; write them if asked to."""
+    # These import MMPose: after the arguments
+    import torch
+    from benchmarks.machine import machine
+    from benchmarks.report import markdown, replaced
+    from mmengine.registry import init_default_scope
     init_default_scope('mmpose')
     if args.threads:
         torch.set_num_threads(args.threads)
-    for section in args.sections or SECTIONS:
-        room = import_module(f'benchmarks.{section}')
+    for name in args.sections or SECTIONS:
+        section = import_module(f'benchmarks.{name}')
         options = dict(quick=args.quick)
-        if 'data_root' in inspect.signature(room.measure).parameters:
+        if 'data_root' in inspect.signature(section.measure).parameters:
             options.update(data_root=args.data_root)
-        tables = room.measure(**options)
-        command = shlex.join(['python', *sys.argv])
-        text = '\n'.join([
-            f'`{command}`: {machine()}.\n', *map(markdown, tables)])
+        tables = section.measure(**options)
+        text = '\n'.join(
+            [f'`{command}`: {machine()}.\n', *map(markdown, tables)])
         print(text)
         if args.out:
             old = args.out.read_text() if args.out.is_file() else ''
             args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(replaced(old, section, text))
+            args.out.write_text(replaced(old, name, text))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
+    measure(parse_args(argv),
+            shlex.join(['python', 'tools/benchmark.py', *argv]))
 
 
 if __name__ == '__main__':

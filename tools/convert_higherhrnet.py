@@ -5,149 +5,32 @@
 
 The weights are those of github.com/HRNet/HigherHRNet-Human-Pose-Estimation or
 of MMPose 0.x, whose names differ; those trained in half precision have yet
-other names, and become float32. Their width and number of keypoints tell a
-config in ``configs/comparisons/``. They do not tell the input size that they
-were trained at: for w32 at 640x640 or w48 at 512x512, and for other data, give
-a config with ``--config``. Nor do they tell MMPose's UDP variant (``*_udp``),
-which is not supported: it would pass, and its keypoints would be beside.
+other names, and become float32. Their width and number of keypoints select a
+config in ``configs/comparisons/``. They do not contain the input size that
+they were trained at: for w32 at 640x640 or w48 at 512x512, and for other data,
+give a config with ``--config``. Nor do they show whether they belong to
+MMPose's UDP variant (``*_udp``), which is not supported: it would be accepted,
+and its keypoints would be displaced.
 """
 import argparse
-import re
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Optional, Sequence
 
-import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
-import torch
-import torch.nn as nn
-from mmpose.apis import init_model
-from published_weights import (convert_command, listed, read_weights, renamed,
-                               save_weights)
-from torch import Tensor
-
-from mmpose_ssa.engine.loading import read_config
-
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs/comparisons'
-# by width and number of keypoints
-NAMES = {(32, 17): 'higherhrnet_w32_512',
-         (48, 17): 'higherhrnet_w48_640',
-         (32, 14): 'higherhrnet_w32_512_crowdpose',
-         (48, 14): 'higherhrnet_w48_640_crowdpose'}
-# of the backbone's names and the head's: the official ones; those in half
-# precision, where a layer before the model makes float16 of its input; MMPose
-PREFIXES = (('', ''), ('1.', '1.'), ('backbone.', 'keypoint_head.'))
+from conversion import command
 
 
-def naming(weights: Dict[str, Tensor]) -> Callable[[str], str]:
-    """What the file's publisher calls one of our weights.
-
-    Raises:
-        ValueError: If the names are of neither publisher.
-    """
-    for backbone, head in PREFIXES:
-        if {f'{backbone}conv1.weight',
-                f'{head}final_layers.0.weight'} <= set(weights):
-            return lambda name: _published(name, backbone, head)
-    raise ValueError(
-        'a checkpoint of another model: neither the official names of '
-        'HigherHRNet nor those of MMPose 0.x, but '
-        f'{listed(list(weights))}')
+def convert(**options) -> Path:
+    from conversion import higherhrnet  # imports MMPose: after the arguments
+    return higherhrnet.convert(**options)
 
 
-def _published(name: str, backbone: str, head: str) -> str:
-    """A weight's name with the publisher's prefixes and nesting."""
-    room, _, rest = name.partition('.')
-    if room == 'backbone':
-        return backbone + rest
-    # the residual blocks stand in a sequence of one each
-    return head + re.sub(r'^(deconv_layers\.\d+\.[1-9]\d*)\.', r'\1.0.', rest)
-
-
-def config_of(weights: Dict[str, Tensor],
-              name_of: Callable[[str], str]) -> Path:
-    """The config of the model that is as wide and finds as many keypoints.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    name = name_of('head.final_layers.0.weight')
-    if weights[name].dim() != 4:
-        raise ValueError(f'a checkpoint of another model: {name} of shape '
-                         f'{tuple(weights[name].shape)} is no convolution')
-    outputs, width = weights[name].shape[:2]
-    model = width, outputs // 2  # a heatmap and a tag for each
-    if model not in NAMES:
-        known = ', '.join(f'w{w} for {k}' for w, k in NAMES)
-        raise ValueError(
-            f'HigherHRNet-w{width} for {outputs // 2} keypoints, where '
-            f'configs/comparisons has {known}: give the config of your data '
-            'with --config')
-    return CONFIGS / f'{NAMES[model]}.py'
-
-
-def build(config: Path) -> nn.Module:
-    """The model of a config.
-
-    Raises:
-        OSError: If there is no such file.
-        ValueError: If it is no config of a model with tags.
-    """
-    cfg = read_config(config)
-    head = cfg.get('model', {}).get('head', {}).get('type')
-    if head != 'HigherResolutionHead':
-        raise ValueError(
-            f"{config} has {f'a {head}' if head else 'no head'}: give a "
-            'config of HigherHRNet, which has a HigherResolutionHead')
-    return init_model(cfg, device='cpu')
-
-
-def check(model: nn.Module) -> None:
-    """Run the model on noise.
-
-    Raises:
-        ValueError: If the outputs are not finite numbers.
-    """
-    noise = torch.randn(
-        1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        heatmaps, tags = model.head.forward(model.extract_feat(noise))
-    if not all(maps.isfinite().all() for maps in (*heatmaps, tags)):
-        raise ValueError('the converted model gives values that are not '
-                         'finite: the file is damaged, fetch it again')
-
-
-def convert(published: str, out: str,
-            config: Optional[str] = None) -> Path:
-    """Convert a file; return the config that it belongs to.
-
-    Raises:
-        OSError: If a file cannot be read or written.
-        ValueError: If the file is not one of HigherHRNet's, or damaged.
-    """
-    weights = read_weights(published)
-    name_of = naming(weights)
-    if config is None:
-        config = config_of(weights, name_of)
-        print(f'Taken for {config.stem}. The weights do not tell their input '
-              'size: for another, give --config')
-    config = Path(config)
-    model = build(config)
-    try:
-        model.load_state_dict(renamed(weights, model, name_of))
-    except ValueError as error:
-        raise ValueError(f'{published} does not fit {config}: {error}'
-                         ) from error
-    check(model)
-    save_weights(model, out)
-    return config
-
-
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--config', help='of another input size (the weights do not tell it), '
-        'other data or another model; by default that of the width and the '
-        'number of keypoints')
-    convert_command(parser, convert)
+        '--config', help='for another input size, which the weights do not '
+        'contain, other data or another model; by default selected by the '
+        'width and the number of keypoints')
+    command.run(parser, convert, argv)
 
 
 if __name__ == '__main__':

@@ -6,15 +6,9 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
-
-import mmpose_ssa.register  # noqa: F401 (registers the loss)
 
 
 class Curves(NamedTuple):
@@ -93,6 +87,11 @@ def parse_log(log: Path) -> List[dict]:
 
 def read_beta(config: Path) -> float:
     """The weight of the mask loss in the config of a run that logged it."""
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import MODELS
+
+    import mmpose_ssa.register  # noqa: F401  registers the loss
     init_default_scope('mmpose')
     if not config.is_file():
         raise FileNotFoundError(
@@ -113,6 +112,7 @@ def read_beta(config: Path) -> float:
 
 def plot(runs: Dict[str, Curves], out: str) -> None:
     """Draw the curves of runs, by label, beside each other."""
+    from matplotlib.figure import Figure
     figure = Figure(figsize=(11, 4), layout='tight')
     titles = dict(heatmap='heatmap loss', mask='mask loss, without its weight')
     for axis, (name, title) in zip(figure.subplots(1, 2), titles.items()):
@@ -145,9 +145,9 @@ def plot_runs(args: argparse.Namespace) -> None:
     print(f'{args.out} written')
 
 
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = make_parser()
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         plot_runs(args)
     except (OSError, ValueError) as error:

@@ -5,11 +5,7 @@
 import argparse
 from pathlib import Path
 from pickle import UnpicklingError
-
-import torch
-from mmengine.runner import CheckpointLoader
-
-import mmpose_ssa.register  # noqa: F401 (lets MMEngine's checkpoints be loaded)
+from typing import Optional, Sequence
 
 
 def published(checkpoint: dict) -> dict:
@@ -34,6 +30,9 @@ def read(file: str) -> dict:
     if not Path(file).is_file():
         raise FileNotFoundError(f'{file} does not exist: give a checkpoint '
                                 'of work_dirs/')
+    from mmengine.runner import CheckpointLoader
+
+    import mmpose_ssa.register  # noqa: F401  allows MMEngine's checkpoints
     try:
         checkpoint = CheckpointLoader.load_checkpoint(file, 'cpu')
     except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
@@ -44,11 +43,12 @@ def read(file: str) -> dict:
     return checkpoint
 
 
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', help='of a training')
     parser.add_argument('out', help='file to write')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    import torch  # after the arguments
     try:
         small = published(read(args.checkpoint))
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)

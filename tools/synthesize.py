@@ -1,18 +1,19 @@
-"""Draw a data set of people in COCO format.
+"""Make a data set of synthetic people in COCO format.
 
     python tools/synthesize.py OUT --train 2000 --val 200 --size 320
 """
 import argparse
 import time
+from typing import Optional, Sequence
 
 from tqdm import tqdm
 
 from mmpose_ssa.synthetic.dataset import write_dataset
 
 
-def parse_args():
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out', help='folder to make, in the layout of COCO')
+    parser.add_argument('out', help="folder to write, in COCO's layout")
     parser.add_argument('--train', type=int, default=2000,
                         help='training images (default: 2000)')
     parser.add_argument('--val', type=int, default=200,
@@ -22,17 +23,18 @@ def parse_args():
     parser.add_argument('--max-people', type=int, default=5,
                         help='most people in an image, 1 to 5 (default: 5)')
     parser.add_argument('--min-height', type=float, default=.25,
-                        help='least height of a person upright, as a share of '
-                        "the image's (default: 0.25)")
+                        help='smallest height of an upright person, as a '
+                        "fraction of the image's (default: 0.25)")
     parser.add_argument('--seed', type=int, default=0,
-                        help='the same seed draws the same (default: 0)')
+                        help='the same seed gives the same data (default: 0)')
     parser.add_argument('--workers', type=int, default=2,
                         help='processes (default: 2)')
-    return parser, parser.parse_args()
+    return parser
 
 
-def main():
-    parser, args = parse_args()
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = make_parser()
+    args = parser.parse_args(argv)
     begin = time.perf_counter()
     with tqdm(unit='img', delay=.5) as bar:
 
@@ -47,10 +49,11 @@ def main():
         except (ValueError, OSError) as error:
             bar.close()
             parser.error(str(error))
-    share = result['overlapping'] / max(result['persons'], 1)
-    print(f"{args.out}: {result['images']} images ({result['drawn']} drawn "
-          f"now), {result['persons']} persons, {share:.0%} of them overlap "
-          f'another, {time.perf_counter() - begin:.1f} s')
+    persons, seconds = result['persons'], time.perf_counter() - begin
+    print(f'{args.out}: {result["images"]} images ({result["new"]} new), '
+          f'{persons} person{"s" * (persons != 1)}, '
+          f'{result["overlapping"] / max(persons, 1):.0%} overlap another, '
+          f'{seconds:.1f} s')
 
 
 if __name__ == '__main__':

@@ -1,1 +1,6 @@
-"""Synthetic people in COCO format; numpy and OpenCV only."""
+"""Synthetic people in COCO format; numpy, OpenCV and pycocotools only."""
+from .dataset import write_dataset
+from .scene import Scene, draw_scene
+from .skeleton import KEYPOINT_NAMES
+
+__all__ = ['KEYPOINT_NAMES', 'Scene', 'draw_scene', 'write_dataset']

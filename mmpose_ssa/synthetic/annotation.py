@@ -1,15 +1,13 @@
-"""COCO annotations of drawn people: masks -> polygons, areas, keypoints.
+"""COCO annotations of synthetic people: masks -> polygons, areas, keypoints.
 
-Frames: keypoints are in *index* coordinates ((0, 0) is the centre of the
-first pixel, as MMPose reads COCO), polygons and boxes in *edge* coordinates
-((0, 0) is its corner, as pycocotools rasterises).
+Keypoints are in *index* coordinates: (0, 0) is the centre of the first pixel,
+as MMPose reads COCO. Polygons and boxes are in *edge* coordinates: (0, 0) is
+the corner of the first pixel, as pycocotools rasterises them.
 
-Where this differs from COCO: keypoints are not rounded to whole pixels;
-every part inside the image is labelled (v=1 if hidden), except the face
-features on the far side of the head (v=0); holes of a person's region are
-kept, by polygons with a slit of no width.
-
-Pure: arrays in, arrays and lists out; no argument is changed.
+Differences from COCO: keypoints are not rounded to whole pixels; every
+keypoint inside the image is labelled (v=1 if hidden), except face features on
+the far side of the head (v=0); holes of a person's region are kept, by
+polygons with a slit of zero width.
 """
 from itertools import combinations
 from typing import List, Tuple
@@ -18,14 +16,15 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-# A person less tall than this (visible pixels), or of whom less than this
-# share is visible, gets a mask and no keypoints, as COCO's small people do.
+# A person whose visible part is less tall than this [px], or is a smaller
+# fraction of the silhouette, gets a mask but no keypoints, like small people
+# in COCO.
 MIN_LABELLED_HEIGHT = 14
 MIN_LABELLED_SHARE = 0.15
-# Two silhouettes overlap if they share this part of the smaller one.
+# Two silhouettes overlap if they share this fraction of the smaller one.
 MIN_OVERLAP = 0.02
 
-_FINE = 4  # outlines are traced at this many times the size
+_FINE = 4  # outlines are traced at this multiple of the resolution
 
 
 def polygons_of(mask: np.ndarray, simplify: float = .6) -> List[List[float]]:
@@ -36,9 +35,9 @@ def polygons_of(mask: np.ndarray, simplify: float = .6) -> List[List[float]]:
         simplify: Largest deviation of the outline [px].
 
     Returns:
-        list: Flat [x, y, x, y, ...] in edge coordinates, one for each
-        connected region; holes are joined to their outline by a slit of no
-        width. Empty for an empty mask.
+        list: Flat [x, y, x, y, ...] in edge coordinates, one per connected
+        region; holes are joined to their outline by a slit of zero width.
+        Empty for an empty mask.
     """
     ys, xs = np.nonzero(mask)
     if not len(ys):
@@ -63,9 +62,9 @@ def polygons_of(mask: np.ndarray, simplify: float = .6) -> List[List[float]]:
 def _trace(mask: np.ndarray) -> Tuple[List[np.ndarray], np.ndarray]:
     """Contours and hierarchy of cv2, in edge coordinates times ``_FINE``.
 
-    The outline of the enlarged mask runs between its pixels. There a corner
-    belongs to the region if one of its four pixels does: so the contour of
-    corners is one of edges, where findContours gives pixel centres.
+    findContours returns pixel centres, but the outline runs between pixels.
+    So it is given the enlarged mask's corners instead, of which one belongs
+    to the region if any of its four pixels does.
     """
     fine = cv2.resize(mask.astype(np.uint8) * 255, None, fx=_FINE, fy=_FINE,
                       interpolation=cv2.INTER_LINEAR)
@@ -87,9 +86,9 @@ def person_annotation(silhouette: np.ndarray, visible: np.ndarray,
     """Annotate a person.
 
     Args:
-        silhouette: (H, W) bool, as if nothing stood in front.
-        visible: (H, W) bool, what is left of it.
-        keypoints: (17, 3) x, y [px], v as if nothing stood in front; a v
+        silhouette: (H, W) bool, ignoring what stands in front.
+        visible: (H, W) bool, the part that nothing hides.
+        keypoints: (17, 3) x, y [px], v, ignoring what stands in front; a v
             of 2 becomes 1 where something does.
 
     Returns:
@@ -98,7 +97,7 @@ def person_annotation(silhouette: np.ndarray, visible: np.ndarray,
     """
     polygons = polygons_of(visible)
     area, bbox = 0., [0., 0., 0., 0.]
-    if polygons:  # as COCO's own tools will measure them
+    if polygons:  # as COCO's own tools measure them
         rle = coco_mask.merge(
             coco_mask.frPyObjects(polygons, *visible.shape))
         area = float(coco_mask.area(rle))
@@ -138,14 +137,14 @@ def crowd_annotation(region: np.ndarray) -> dict:
 
 
 def overlapping(silhouettes: np.ndarray) -> np.ndarray:
-    """Tell which people overlap another one.
+    """Find the people who overlap another one.
 
     Args:
-        silhouettes: (N, H, W) bool, as if nothing stood in front.
+        silhouettes: (N, H, W) bool, ignoring what stands in front.
 
     Returns:
-        (N,) bool: Whether one shares, with any other, at least 2 % of the
-        smaller silhouette of the two.
+        (N,) bool: Whether the person shares at least 2 % of the smaller
+        silhouette of the two with anybody else.
     """
     overlaps = np.zeros(len(silhouettes), bool)
     for i, j in combinations(range(len(silhouettes)), 2):

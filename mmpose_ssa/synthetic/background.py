@@ -1,7 +1,6 @@
-"""Backgrounds of drawn scenes: wall and floor, shapes, limbs of nobody.
+"""Backgrounds of scenes: wall and floor, shapes, loose limbs.
 
-Clutter, so that neither an edge nor the colour of skin tells a person. Pure:
-numpy and cv2 only.
+The clutter keeps a network from finding people by edges or skin colour alone.
 """
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ from .skeleton import rotation
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a wall with or without a floor, up to 13 shapes and 4 limbs.
+    """Draw a wall, in some images a floor, up to 13 shapes and 4 limbs.
 
     Args:
         rng: Source of all choices; it is advanced.
@@ -30,23 +29,22 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     for _ in range(rng.integers(0, 14)):
         paint(canvas, random_shape(rng, size), random_texture(rng, size))
     for _ in range(rng.integers(0, 5)):
-        _draw_limb_of_nobody(rng, canvas)
+        _draw_loose_limb(rng, canvas)
     return canvas
 
 
 def random_shape(rng: np.random.Generator, size: int, low: float = .05,
                  high: float = .4) -> np.ndarray:
-    """Draw a box, a round thing or a triangle, somewhere.
+    """Choose a box, a round thing or a triangle at a random place.
 
     Args:
         rng: Source of all choices; it is advanced.
         size: Width and height of the image [px].
-        low: Least width and height, as a share of ``size``.
-        high: Largest width and height, as a share of ``size``.
+        low: Smallest width and height, as a fraction of ``size``.
+        high: Largest width and height, as a fraction of ``size``.
 
     Returns:
-        (n, 3) x, y, radius [px]: Circles, as :func:`drawn_hull.paint` takes
-        them.
+        (n, 3) x, y, radius [px]: Circles, as :func:`hull.paint` takes them.
     """
     at = rng.uniform(-.05, 1.05, 2) * size
     w, h = rng.uniform(low, high, 2) * size
@@ -71,7 +69,7 @@ def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
     return cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _draw_limb_of_nobody(rng: np.random.Generator,
+def _draw_loose_limb(rng: np.random.Generator,
                          canvas: np.ndarray) -> None:
     """Draw a bent chain of strokes like a limb, in place."""
     size = len(canvas)

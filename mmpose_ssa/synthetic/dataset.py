@@ -1,16 +1,15 @@
-"""Data to try without COCO: drawn people, a data set in COCO's layout.
+"""A data set of synthetic people in COCO's layout, to try SSA without COCO.
 
-What stands behind it, from the inside out; each can be read alone:
+The other modules of this folder, in an order to read them:
 
-- ``drawn_skeleton``: a small 3D skeleton with joint limits, posed and turned;
-- ``drawn_hull``: hulls of circles filled with a texture, all that is drawn;
-- ``drawn_figure``: a skeleton, dressed and painted part by part;
-- ``drawn_annotation``: masks to polygons; where they differ from COCO's;
-- ``drawn_background``: clutter;
-- ``drawn_scene``: people in front of people, and what hides them.
+- ``skeleton``: a small 3D skeleton with joint limits, posed and turned;
+- ``hull``: convex hulls of circles filled with a texture, the only primitive;
+- ``person``: a skeleton, dressed and painted part by part;
+- ``background``: clutter;
+- ``annotation``: masks to polygons, and how they differ from COCO's;
+- ``scene``: people in front of people, and what hides them.
 
-Pure: numpy, cv2 and pycocotools only; :func:`write_dataset` alone writes
-files.
+Only :func:`write_dataset` writes files.
 """
 import json
 import multiprocessing
@@ -21,12 +20,10 @@ from typing import Callable, Iterable, List, NamedTuple, Optional, Union
 import cv2
 
 from .annotation import overlapping
-from .scene import Scene, check_scene, check_whole, draw_scene
+from .scene import check_scene, check_whole, draw_scene
 from .skeleton import KEYPOINT_NAMES
 
-__all__ = ['KEYPOINT_NAMES', 'Scene', 'draw_scene', 'write_dataset']
-
-DRAWING_VERSION = 1  # raise it when the same seed gives other bytes
+VERSION = 1  # increase it when the same seed gives other bytes
 SPLITS = ('train', 'val')
 # The limbs of COCO's category, as pairs of keypoints counted from 1.
 SKELETON = ((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12),
@@ -37,7 +34,7 @@ Progress = Optional[Callable[[int, int], None]]
 
 
 class _Job(NamedTuple):
-    """An image to be drawn; it can be sent to another process."""
+    """An image to make; it can be sent to another process."""
     root: Path
     split: str
     index: int  # within the split
@@ -46,7 +43,7 @@ class _Job(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """What the annotation file says of a drawn image."""
+    """An image's entries in the annotation file."""
     image: dict
     annotations: List[dict]
     overlapping: int  # persons
@@ -56,13 +53,13 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
                   size: int = 320, seed: int = 0, workers: int = 2,
                   progress: Progress = None, max_people: int = 5,
                   min_height: float = .25) -> dict:
-    """Draw a data set in COCO's layout.
+    """Write a data set of synthetic people in COCO's layout.
 
-    ``root/annotations/person_keypoints_{train,val}2017.json`` and
-    ``root/{train,val}2017/*.jpg``. The same arguments give the same bytes,
-    whatever the number of workers; more images leave the first ones as they
-    are. Complete sets of the same settings are left alone; anything else
-    that this function wrote is drawn again.
+    It consists of ``root/annotations/person_keypoints_{train,val}2017.json``
+    and ``root/{train,val}2017/*.jpg``. The same arguments give the same bytes,
+    whatever the number of workers; asking for more images does not change the
+    first ones. A complete split with the same settings is kept; otherwise a
+    split that this function wrote is replaced.
 
     Args:
         root: Folder, made if missing.
@@ -70,18 +67,18 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
         val: Number of validation images.
         size: Width and height of the images [px].
         seed: Whole number >= 0.
-        workers: Number of processes; 1 draws in this one.
+        workers: Number of processes; 1 uses this one.
         progress: Called as ``progress(done, total)`` after each image.
         max_people: As in :func:`draw_scene`.
         min_height: As in :func:`draw_scene`.
 
     Returns:
-        dict: Numbers of ``images``, ``persons``, ``overlapping`` (persons)
-        and ``drawn`` (images drawn by this call, 0 if all was there).
+        dict: The numbers of ``images``, ``persons``, ``overlapping`` persons
+        and ``new`` images, which this call made.
 
     Raises:
-        ValueError: If an argument makes no sense.
-        FileExistsError: If ``root`` holds annotations of somebody else.
+        ValueError: If an argument is out of range.
+        FileExistsError: If ``root`` holds other annotations.
     """
     counts = dict(train=train, val=val)
     for name, value, low in (('train', train, 0), ('val', val, 0),
@@ -90,7 +87,7 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
     options = dict(size=size, max_people=max_people, min_height=min_height)
     check_scene(**options)
     root = Path(root)
-    plans = {split: dict(version=DRAWING_VERSION, seed=seed, **options,
+    plans = {split: dict(version=VERSION, seed=seed, **options,
                          images=counts[split]) for split in SPLITS}
     tallies = {split: _finished(root, split, plans[split]) for split in SPLITS}
     todo = [split for split in SPLITS if tallies[split] is None]
@@ -103,12 +100,12 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
         mine = [record for record, job in zip(records, jobs)
                 if job.split == split]
         tallies[split] = _write_annotations(root, split, plans[split], mine)
-    return dict(images=train + val, drawn=len(jobs), **{
+    return dict(images=train + val, new=len(jobs), **{
         key: sum(tally[key] for tally in tallies.values())
         for key in ('persons', 'overlapping')})
 
 
-# ------------------------------------------------------------ what is there
+# --- existing files ---------------------------------------------------------
 
 
 def _annotation_path(root: Path, split: str) -> Path:
@@ -116,7 +113,7 @@ def _annotation_path(root: Path, split: str) -> Path:
 
 
 def _finished(root: Path, split: str, plan: dict) -> Optional[dict]:
-    """Tally of a complete split drawn by this plan, else None."""
+    """The tally of a complete split with this plan, else None."""
     path = _annotation_path(root, split)
     if not path.is_file():
         return None
@@ -124,43 +121,43 @@ def _finished(root: Path, split: str, plan: dict) -> Optional[dict]:
     info, folder = content['info'], root / f'{split}2017'
     complete = all((folder / image['file_name']).is_file()
                    for image in content['images'])
-    return info['tally'] if complete and info['drawn_people'] == plan else None
+    return info['tally'] if complete and info['synthetic'] == plan else None
 
 
 def _read_own(path: Path) -> dict:
-    """Content of an annotation file that this module wrote."""
+    """The content of an annotation file that this module wrote."""
     try:
         content = json.loads(path.read_text())
-        content['info']['drawn_people'], content['info']['tally']
+        content['info']['synthetic'], content['info']['tally']
     except (ValueError, KeyError, TypeError) as error:
         raise FileExistsError(
-            f'{path} exists and was not written by drawn_people: choose '
+            f'{path} exists and is not of a synthetic data set: choose '
             'another folder, or delete that file') from error
     return content
 
 
 def _clear(root: Path, split: str) -> None:
-    """Make folders; remove what an earlier call with other settings left."""
+    """Make folders; remove the images of other settings."""
     folder = root / f'{split}2017'
     folder.mkdir(parents=True, exist_ok=True)
     path = _annotation_path(root, split)
     path.parent.mkdir(exist_ok=True)
     if path.is_file():
         images = _read_own(path)['images']
-        path.unlink()  # first: images without their file are never believed
+        path.unlink()  # first: images without annotations are never kept
         for image in images:
             (folder / image['file_name']).unlink(missing_ok=True)
 
 
-# ----------------------------------------------------------------- drawing
+# --- images -----------------------------------------------------------------
 
 
 def _run(jobs: List[_Job], workers: int, progress: Progress) -> List[_Record]:
-    """Draw all jobs; returns their records, in order."""
+    """Do all jobs; return their records in the same order."""
     if workers == 1 or len(jobs) < 2:
         return _collect(map(_draw_image, jobs), len(jobs), progress)
-    # A forked child that changes OpenCV's number of threads waits for ever
-    # for threads that only the parent has. So the parent ends them first.
+    # A forked child that changes OpenCV's number of threads waits forever for
+    # threads that only the parent has. So the parent ends them first.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -174,7 +171,7 @@ def _run(jobs: List[_Job], workers: int, progress: Progress) -> List[_Record]:
 
 def _collect(records: Iterable[_Record], total: int,
              progress: Progress) -> List[_Record]:
-    """List of all records; reports each as it comes."""
+    """The list of all records; reports each as it arrives."""
     collected = []
     for record in records:
         collected.append(record)
@@ -184,10 +181,10 @@ def _collect(records: Iterable[_Record], total: int,
 
 
 def _draw_image(job: _Job) -> _Record:
-    """Draw and save one image. Safe to fork or spawn."""
+    """Draw and save one image, in this or another process."""
     number = SPLITS.index(job.split)
     scene = draw_scene((job.seed, number, job.index), **job.options)
-    # Beyond COCO's own ids, so that no file of COCO is ever overwritten.
+    # Larger than COCO's ids, so that no file of COCO is ever overwritten
     image_id = 10_000_000 * (number + 1) + job.index
     name = f'{image_id:012d}.jpg'
     ok, data = cv2.imencode('.jpg', scene.image,
@@ -204,12 +201,12 @@ def _draw_image(job: _Job) -> _Record:
                    int(overlapping(scene.silhouettes).sum()))
 
 
-# ----------------------------------------------------------------- writing
+# --- annotations ------------------------------------------------------------
 
 
 def _write_annotations(root: Path, split: str, plan: dict,
                        records: List[_Record]) -> dict:
-    """Write the annotation file of a split; returns its tally."""
+    """Write the annotation file of a split; return its tally."""
     annotations = [annotation for record in records
                    for annotation in record.annotations]
     tally = dict(persons=sum(not a['iscrowd'] for a in annotations),
@@ -217,8 +214,8 @@ def _write_annotations(root: Path, split: str, plan: dict,
     category = dict(id=1, name='person', supercategory='person',
                     keypoints=KEYPOINT_NAMES, skeleton=SKELETON)
     content = dict(
-        info=dict(description='Drawn people', version=str(DRAWING_VERSION),
-                  year=2017, drawn_people=plan, tally=tally),
+        info=dict(description='Synthetic people', version=str(VERSION),
+                  year=2017, synthetic=plan, tally=tally),
         licenses=[dict(id=1, name='Apache License 2.0', url='')],
         images=[record.image for record in records], annotations=annotations,
         categories=[category])
@@ -228,7 +225,7 @@ def _write_annotations(root: Path, split: str, plan: dict,
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    """A reader sees the whole file or none."""
+    """Write a file so that a reader sees all of it or none."""
     part = path.with_name(path.name + '.part')
     part.write_bytes(data)
     os.replace(part, path)

@@ -1,10 +1,8 @@
-"""All that is ever drawn: convex hulls of circles, filled with a texture.
+"""The only primitive of scenes: convex hulls of circles with a texture.
 
 Limbs, heads and shoes are such hulls, and so are furniture and floors. Circles
-stand as rows (x, y, radius) in pixels, in index coordinates: (0, 0) is the
-centre of the first pixel. Colours are BGR from 0 to 255.
-
-Pure: numpy and cv2 only. :func:`paint` alone changes an argument, its canvas.
+are rows (x, y, radius) in pixels, in index coordinates: (0, 0) is the centre
+of the first pixel. Colours are BGR from 0 to 255.
 """
 import colorsys
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 _RING = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], -1)  # a circle's outline
 _SUBPIXEL_BITS = 4  # fraction of the coordinates given to cv2's drawing
 
-# Where something is drawn: rows and columns, and (h, w) bool within them.
+# A painted region: rows and columns, and (h, w) bool within them
 Covered = Tuple[Tuple[slice, slice], np.ndarray]
 
 
@@ -39,8 +37,8 @@ class Texture:
             'slant'.
         inks: (2, 3) float32, BGR.
         period: Of the pattern [px].
-        light: Brightness gained towards one side of the axis, lost on the
-            other, as a share.
+        light: Brightness gained towards one side of the axis and lost on the
+            other, as a fraction.
         outline: Darkness of the outline, 0 (none) to 1 (black).
     """
     pattern: str
@@ -68,9 +66,9 @@ def random_texture(rng: np.random.Generator, extent: float,
 
     Args:
         rng: Source of all choices; it is advanced.
-        extent: What the pattern's period is measured by, such as the height
-            of a person [px].
-        palette: (n, 3) RGB, colours to choose from; None for all there are.
+        extent: The size to which the pattern's period is proportional, such
+            as the height of a person [px].
+        palette: (n, 3) RGB, colours to choose from; None for all colours.
         plain: Probability of no pattern.
         outline: Darkness of the outline, 0 to 1.
 
@@ -91,11 +89,12 @@ def paint(canvas: np.ndarray, circles_img: np.ndarray,
         canvas: (H, W, 3) float32, BGR.
         circles_img: (n, 3) x, y, radius [px]; the texture's axis runs from
             the first to the last.
-        texture: What fills the hull.
+        texture: Of the hull.
 
     Returns:
         tuple: A window (two slices) of the canvas and (h, w) bool, the pixels
-        at least half covered in it; both empty if the hull lies outside.
+        in it that are at least half covered; both empty if the hull lies
+        outside.
     """
     rings = circles_img[:, None, :2] + circles_img[:, None, 2:] * _RING
     hull = cv2.convexHull(rings.reshape(-1, 2).astype(np.float32))[:, 0]
@@ -122,7 +121,7 @@ def paint(canvas: np.ndarray, circles_img: np.ndarray,
 
 
 def covered_mask(canvas: np.ndarray, covered: Covered) -> np.ndarray:
-    """What :func:`paint` covered, as (H, W) bool."""
+    """The region that :func:`paint` covered, as (H, W) bool."""
     window, inside = covered
     mask = np.zeros(canvas.shape[:2], bool)
     mask[window] = inside

@@ -1,10 +1,9 @@
-"""Scenes of drawn people: people in front of people, among things.
+"""Scenes of synthetic people: people in front of people, among things.
 
-Painted from far to near: background, crowd, then people with what they sit on
-and what hides them. Each person and thing is a layer; what the nearer layers
-leave of a person is annotated.
-
-Pure: all choices come from one random generator; numpy and cv2 only.
+A scene is painted from far to near: background, crowd, then people with their
+seats and with things in front of them. Each person or thing is a layer. The
+part of a person that no nearer layer covers is annotated. All choices come
+from one random generator.
 """
 from dataclasses import dataclass
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -14,8 +13,8 @@ import numpy as np
 
 from .annotation import crowd_annotation, person_annotation
 from .background import draw_background, random_shape
-from .figure import Placed, draw_person
 from .hull import covered_mask, paint, random_texture
+from .person import Placed, draw_person
 from .skeleton import HIP, Skeleton, random_skeleton
 
 MIN_SIZE = 64  # [px]
@@ -26,14 +25,14 @@ MOST_PEOPLE = len(_PEOPLE_COUNTS) - 1
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawn image and its people.
+    """An image and its people.
 
     Attributes:
         image: (H, W, 3) uint8, BGR.
         annotations: COCO annotations without ``id`` and ``image_id``: the N
             persons, then at most one crowd region.
-        silhouettes: (N, H, W) bool, each person as if nothing stood in front.
-        visible: (N, H, W) bool, what is left of it.
+        silhouettes: (N, H, W) bool, ignoring what stands in front.
+        visible: (N, H, W) bool, the parts that nothing hides.
         yaws: (N,) degrees, 0 faces the viewer, 180 shows the back.
     """
     image: np.ndarray
@@ -44,14 +43,14 @@ class Scene:
 
 
 class _Layer(NamedTuple):
-    """A thing, or a person with keypoints as if nothing stood in front."""
+    """A thing, or a person with keypoints that ignore what is in front."""
     mask: np.ndarray  # (H, W) bool
     keypoints: Optional[np.ndarray] = None  # (17, 3) x, y [px], v
     yaw: Optional[float] = None  # degrees
 
 
 class _Shown(NamedTuple):
-    """A person of whom something is visible."""
+    """A person who is at least partly visible."""
     annotation: dict
     silhouette: np.ndarray  # (H, W) bool
     visible: np.ndarray  # (H, W) bool
@@ -63,16 +62,16 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
     """Draw one image with its people.
 
     Args:
-        seed: Whatever ``numpy.random.default_rng`` takes: an int, a sequence
-            of ints, or a generator, which is advanced.
+        seed: Anything that ``numpy.random.default_rng`` takes: an int, a
+            sequence of ints, or a generator, which is advanced.
         size: Width and height of the image [px].
         max_people: Most people in the foreground, 1 to 5.
-        min_height: Least height of a person standing upright, as a share of
-            the image's.
+        min_height: Smallest height of a person standing upright, as a
+            fraction of the image's.
 
     Returns:
-        Scene: Image, annotations and masks, farthest person first. People of
-        whom nothing is visible are left out.
+        Scene: Image, annotations and masks, farthest person first, without
+        people who are hidden completely.
 
     Raises:
         ValueError: If ``size`` is below 64 or not a whole number, or
@@ -107,8 +106,8 @@ def check_scene(size: int, max_people: int, min_height: float) -> None:
         raise ValueError(f'max_people is {max_people!r}: give a whole number '
                          f'between 1 and {MOST_PEOPLE}')
     if not .25 <= min_height <= 1:
-        raise ValueError(f'min_height is {min_height!r}: give a share of the '
-                         "image's height between 0.25 and 1")
+        raise ValueError(f'min_height is {min_height!r}: give a fraction of '
+                         "the image's height between 0.25 and 1")
 
 
 def check_whole(name: str, value: Any, low: int) -> None:
@@ -118,25 +117,15 @@ def check_whole(name: str, value: Any, low: int) -> None:
                          f'least {low}')
 
 
-# ----------------------------------------------------------------- placing
+# --- places -----------------------------------------------------------------
 
 
 def _place(rng: np.random.Generator, size: int, number: int,
            least: float) -> List[Placed]:
     """Choose people and their places, far to near.
 
-    A third of those who come later stand beside somebody already there: so
-    people hide each other, and neither place nor scale tells their limbs
-    apart.
-
-    Args:
-        rng: Source of all choices.
-        size: Width and height of the image [px].
-        number: How many people.
-        least: Least standing height, as a share of ``size``.
-
-    Returns:
-        list: The taller in the image, the nearer, but not strictly.
+    A third of them stand beside somebody placed before. So people hide each
+    other, and neither place nor scale is enough to assign limbs to people.
     """
     people = []
     for _ in range(number):
@@ -146,13 +135,14 @@ def _place(rng: np.random.Generator, size: int, number: int,
             people.append(_place_beside(rng, other, body, size, least))
         else:
             people.append(_place_anywhere(rng, body, size, least))
+    # The taller in the image, the nearer, but not strictly
     nearness = [p.height * rng.uniform(.8, 1.25) for p in people]
     return [people[i] for i in np.argsort(nearness)]
 
 
 def _place_beside(rng: np.random.Generator, other: Placed, body: Skeleton,
                   size: int, least: float) -> Placed:
-    """Place somebody close to another person, about as tall."""
+    """Place somebody of a similar height close to another person."""
     x, y = other.hips_img
     x = x + rng.choice([-1, 1]) * rng.uniform(.08, .4) * other.height
     y = y + rng.normal(0, .07) * other.height
@@ -163,25 +153,25 @@ def _place_beside(rng: np.random.Generator, other: Placed, body: Skeleton,
 
 def _place_anywhere(rng: np.random.Generator, body: Skeleton, size: int,
                     least: float) -> Placed:
-    """Place somebody inside the image, or now and then across its border."""
+    """Place somebody inside the image, or sometimes across its border."""
     top, bottom = body.joints[:, 1].min() - .08, body.joints[:, 1].max()
     height = _standing_height(rng, least) * size
     x = rng.uniform(.06, .94) * size
-    room = size - (bottom - top + .06) * height
-    y = rng.uniform(0, 1) * room - top * height
+    free = size - (bottom - top + .06) * height
+    y = rng.uniform(0, 1) * free - top * height
     if rng.random() < .2:
         y += rng.normal(0, .25) * height
     return Placed(body, float(height), np.array([x, y]))
 
 
 def _standing_height(rng: np.random.Generator, least: float) -> float:
-    """Share of the image's height: ``least`` to 1.2, mostly 0.4 to 0.9."""
+    """Fraction of the image's height: ``least`` to 1.2, mostly .4 to .9."""
     low, high = ((.4, .9), (.25, .4), (.9, 1.2))[
         rng.choice(3, p=(.72, .16, .12))]
     return rng.uniform(max(low, least), max(high, least))
 
 
-# ----------------------------------------------------------------- drawing
+# --- drawing ----------------------------------------------------------------
 
 
 def _draw_layers(rng: np.random.Generator, canvas: np.ndarray,
@@ -253,15 +243,15 @@ def _photograph(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     return np.clip(np.round(canvas), 0, 255).astype(np.uint8)
 
 
-# --------------------------------------------------------------- occlusion
+# --- occlusion --------------------------------------------------------------
 
 
 def _peel(layers: List[_Layer], size: int) -> Tuple[List[_Shown], np.ndarray]:
-    """Annotate from near to far what nothing hides.
+    """Annotate the visible parts of people, from near to far.
 
     Returns:
-        tuple: The people of whom something is visible, far to near, and
-        (size, size) bool, all that some layer covers.
+        tuple: The people who are at least partly visible, far to near, and
+        (size, size) bool, the pixels that any layer covers.
     """
     shown, hidden = [], np.zeros((size, size), bool)
     for layer in reversed(layers):

@@ -1,4 +1,4 @@
-"""Skeletons of drawn people: joint limits, build and view.
+"""Skeletons of synthetic people: joint limits, build and view.
 
 A skeleton is posed in the *body frame*: x to the person's left, y down, z
 forward, the hips' centre at 0, in units of the standing height. Turned into
@@ -6,7 +6,7 @@ the *view frame*, x points right in the image and z to the viewer, so that a
 person seen from the front has the left side on the right of the image. Trunk
 and head have frames of their own, with the same axes as the body's.
 
-Angles are in degrees. Pure: numpy only.
+Angles are in degrees.
 """
 from dataclasses import dataclass
 from typing import NamedTuple, Tuple
@@ -25,7 +25,7 @@ Range = Tuple[float, float]
 
 
 class _Pose(NamedTuple):
-    """How often a pose is drawn, and its joint limits."""
+    """The probability of a pose, and its joint limits."""
     share: float
     hip_flexion: Range  # thigh raised from hanging
     hip_spread: Range
@@ -169,17 +169,10 @@ def _random_yaw(rng: np.random.Generator) -> float:
 
 def _leg(rng: np.random.Generator, pose: _Pose, build: _Build, side: int,
          step: int) -> Tuple[np.ndarray, ...]:
-    """Hip, knee, ankle, heel and toes in the body frame.
+    """Hip, knee, ankle, heel and toes, five points (3,) of the body frame.
 
-    Args:
-        rng: Source of the angles.
-        pose: Limits of the angles.
-        build: Proportions.
-        side: 1 left, -1 right.
-        step: 1 for the leg ahead in a walk, -1 for the one behind, else 0.
-
-    Returns:
-        Five points (3,).
+    ``side`` is 1 on the left and -1 on the right. In a walk, ``step`` is 1
+    for the leg ahead and -1 for the one behind; else it is 0.
     """
     flexion = rng.uniform(*pose.hip_flexion)
     bend = rng.uniform(*pose.knee_flexion)
@@ -204,15 +197,10 @@ def _leg(rng: np.random.Generator, pose: _Pose, build: _Build, side: int,
 def _arm(rng: np.random.Generator, pose: _Pose, build: _Build, side: int,
          step: int, trunk: np.ndarray,
          neck: np.ndarray) -> Tuple[np.ndarray, ...]:
-    """Shoulder, elbow, wrist and hand in the body frame.
+    """Shoulder, elbow, wrist and hand, four points (3,) of the body frame.
 
-    Args:
-        rng, pose, build, side, step: As in :func:`_leg`.
-        trunk: (3, 3) rotation from the trunk frame to the body frame.
-        neck: (3,) body frame.
-
-    Returns:
-        Four points (3,).
+    ``side`` and ``step`` are as in :func:`_leg`; ``trunk`` is the (3, 3)
+    rotation from the trunk frame to the body frame.
     """
     # In a walk, the arm swings back where the leg goes ahead.
     turned = (-100, -60) if step > 0 else pose.arm_turned

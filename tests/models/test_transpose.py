@@ -1,31 +1,15 @@
-"""TransPose-R: the official model's heatmaps, its recipe, and the converter.
-
-``data/transpose_heatmaps.npz`` holds what the official model computes
-(github.com/yangsenius/TransPose, commit 5ba5bf3): ``get_pose_net`` of
-``lib/models/transpose_r.py`` with the YAML of three or four layers, with the
-weights ``official_weights(layers)`` below but its own ``pos_embedding``, in
-evaluation mode and double precision, on ``IMAGE``. Kept are every fifth row
-and column, and mean and standard deviation of each keypoint type's map. The
-maps lie between -1.3 and 1.3 and have standard deviations of 0.1 to 0.4, so
-that 1e-5 is four digits; single precision differs by 1e-6, a position table
-shifted by one cell by more than 0.01.
-"""
+"""TransPose-R: its size, stored positions, recipe, geometry and training."""
 import json
-import os
-import sys
-from pathlib import Path
 
 import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
 import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from factories import made_weight, patches
+from factories import CONFIGS, write_scenes
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpose.apis import inference_topdown, init_model
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS, PARAM_SCHEDULERS
@@ -33,21 +17,13 @@ from torch.testing import assert_close
 
 from mmpose_ssa.evaluation.complexity import count
 from mmpose_ssa.models.encoder import SSATransformer, sine_position
-from mmpose_ssa.synthetic.dataset import write_dataset
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
-import convert_transpose  # noqa: E402
-
-NUMBERS = ROOT / 'tests/data/transpose_heatmaps.npz'
-IMAGE = patches(16, 12, side=16)  # 256 x 192
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
 
 def config(layers=4):
     return Config.fromfile(
-        ROOT / f'configs/transpose/transpose_r_a{layers}_coco-256x192.py')
+        CONFIGS / f'transpose/transpose_r_a{layers}_coco-256x192.py')
 
 
 def build(layers=4):
@@ -56,72 +32,7 @@ def build(layers=4):
     return MODELS.build(cfg.model).eval()
 
 
-def official_weights(layers):
-    """What a published file holds, with random weights."""
-    shapes = {convert_transpose.official_name(name): weight.shape
-              for name, weight in build(layers).state_dict().items()}
-    state = {name: made_weight(name, shape)
-             for name, shape in shapes.items()}
-    state['pos_embedding'] = sine_position((32, 24), 256)[:, None]
-    return state
-
-
-@torch.no_grad()
-def heatmaps(model):
-    return model.head.forward(model.extract_feat(IMAGE))[0].numpy()
-
-
-@pytest.fixture(scope='module')
-def published(tmp_path_factory):
-    """Files as the official repository publishes them, by layers."""
-    init_default_scope('mmpose')
-    folder = tmp_path_factory.mktemp('published')
-    for layers in (3, 4):
-        torch.save(official_weights(layers), folder / f'{layers}.pth')
-    return {layers: folder / f'{layers}.pth' for layers in (3, 4)}
-
-
-def convert(monkeypatch, *arguments):
-    """The command; how it ends."""
-    monkeypatch.setattr(
-        sys, 'argv', ['convert_transpose.py', *map(str, arguments)])
-    return convert_transpose.main()
-
-
-# --- the official model -----------------------------------------------------
-
-
-@pytest.mark.parametrize('layers', [3, 4])
-def test_heatmaps_are_the_official_ones(published, tmp_path, monkeypatch,
-                                        capsys, layers):
-    """File to file, through the command and MMPose's own loader."""
-    out = tmp_path / 'new/transpose.pth'
-    convert(monkeypatch, published[layers], out)
-    said = capsys.readouterr().out
-    assert f'transpose_r_a{layers}_coco-256x192' in said
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
-
-    found = heatmaps(init_model(config(layers), str(out), 'cpu'))
-    numbers = np.load(NUMBERS)
-    assert found.shape == (17, 64, 48)
-    expected = numbers[f'heatmaps_{layers}']
-    assert np.abs(found[:, ::5, ::5] - expected).max() < 1e-5
-    assert np.abs(found.mean((1, 2)) - numbers[f'mean_{layers}']).max() < 1e-6
-    assert np.abs(found.std((1, 2)) - numbers[f'std_{layers}']).max() < 1e-5
-    assert expected.std((1, 2)).min() > .1  # or 1e-5 would mean little
-
-
-def test_the_numbers_tell_wrong_models_apart(published):
-    model, expected = build(), np.load(NUMBERS)['heatmaps_4']
-    model.load_state_dict(
-        convert_transpose.converted(torch.load(published[4]), model))
-    table = model.neck.pos_embedding
-    table[:] = table.roll(1, 0)  # by one cell
-    assert np.abs(heatmaps(model)[:, ::5, ::5] - expected).max() > .01
-    table[:] = table.roll(-1, 0)
-    for layer in model.neck.layers:
-        layer.self_attn.num_heads = 4
-    assert np.abs(heatmaps(model)[:, ::5, ::5] - expected).max() > .01
+# --- size -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('layers, params, gflops', [
@@ -155,7 +66,7 @@ def test_size_is_the_published_one(layers, params, gflops):
 # --- the stored positions ---------------------------------------------------
 
 
-def test_the_table_is_the_sine_position_and_never_trained(published):
+def test_the_table_is_the_sine_position_and_never_trained():
     model = build().train()
     expected = sine_position((32, 24), 256)
     assert torch.equal(model.state_dict()['neck.pos_embedding'], expected)
@@ -190,142 +101,6 @@ def test_another_grid_than_the_stored_one_is_refused():
     with pytest.raises(ValueError, match=(
             r'map of \(7, 5\) does not fit position_grid \(5, 7\)')):
         neck([torch.zeros(1, 6, 7, 5)])
-
-
-# --- what the converter refuses ---------------------------------------------
-
-
-def without(state):
-    del state['reduce.weight']
-
-
-def with_more(state):
-    state['layer3.0.conv1.weight'] = torch.zeros(1)
-
-
-def of_another_size(state):
-    """As of 384 x 288."""
-    state['pos_embedding'] = torch.zeros(48 * 36, 1, 256)
-
-
-def of_mpii(state):
-    for name in ('weight', 'bias'):
-        state[f'final_layer.{name}'] = state[f'final_layer.{name}'][:16]
-
-
-def of_six_layers(state):
-    for name in [n for n in state if 'layers.3.' in n]:
-        for layer in '45':
-            state[name.replace('.3.', f'.{layer}.')] = state[name]
-
-
-def damaged(state):
-    state['bn1.running_var'][0] = float('nan')
-
-
-@pytest.mark.parametrize('change, words', [
-    (without, 'another model: missing: 1 (reduce.weight)'),
-    (with_more, 'another model: unexpected: 1 (layer3.0.conv1.weight)'),
-    (of_another_size, 'of another shape: 1 (pos_embedding (1728, 256) instead '
-     'of (768, 256))'),
-    (of_mpii, 'of another shape: 2 (final_layer.weight (16, 256, 1, 1) '
-     'instead of (17, 256, 1, 1), final_layer.bias (16,) instead of (17,))'),
-    (of_six_layers, 'another model: 6 encoder layers'),
-    (damaged, 'not finite: the file is damaged'),
-])
-def test_other_weights_are_refused(published, tmp_path, monkeypatch, capsys,
-                                   change, words):
-    state = torch.load(published[4])
-    change(state)
-    torch.save(state, tmp_path / 'given.pth')
-    with pytest.raises(SystemExit, match='2'):
-        convert(monkeypatch, tmp_path / 'given.pth', tmp_path / 'out.pth')
-    assert words in capsys.readouterr().err
-    assert os.listdir(tmp_path) == ['given.pth']
-
-
-def ssa_checkpoint(path, good):
-    path.write_bytes((ROOT / 'weights/ssa_demo.pth').read_bytes())
-
-
-def truncated(path, good):
-    path.write_bytes(good[:len(good) // 2])
-
-
-def truncated_old_format(path, good):
-    torch.save(dict(a=torch.ones(9)), path,
-               _use_new_zipfile_serialization=False)
-    path.write_bytes(path.read_bytes()[:-50])
-
-
-def empty(path, good):
-    path.touch()
-
-
-def text(path, good):
-    path.write_text('<html>404: Not Found</html>')
-
-
-def whole_model(path, good):
-    torch.save(nn.Linear(1, 1), path)
-
-
-def numbers(path, good):
-    torch.save(dict(epoch=1, perf=.7), path)
-
-
-def a_folder(path, good):
-    path.mkdir()
-
-
-def nothing(path, good):
-    pass
-
-
-@pytest.mark.parametrize('make, words', [
-    (ssa_checkpoint, ': 0 encoder layers, where TransPose-R-A3 and A4 have 3 '
-     'and 4, in weights named 117 (backbone.conv1.weight'),
-    (truncated, 'not a file of weights, or not a whole one: fetch it again'),
-    (truncated_old_format, 'not a file of weights, or not a whole one: '),
-    (empty, 'not a file of weights, or not a whole one: fetch it again'),
-    (text, 'not a file of weights, or not a whole one: fetch it again'),
-    (whole_model, 'not a file of weights, or not a whole one: fetch it again'),
-    (numbers, 'does not hold weights by name'),
-    (a_folder, 'Is a directory'),
-    (nothing, 'No such file'),
-])
-def test_other_files_are_refused(published, tmp_path, monkeypatch, capsys,
-                                 make, words):
-    given = tmp_path / 'given.pth'
-    make(given, published[4].read_bytes())
-    before = os.listdir(tmp_path)
-    with pytest.raises(SystemExit, match='2'):
-        convert(monkeypatch, given, tmp_path / 'out.pth')
-    assert words in capsys.readouterr().err
-    assert os.listdir(tmp_path) == before
-
-
-def test_the_published_file_is_not_overwritten(published, monkeypatch,
-                                               capsys):
-    with pytest.raises(SystemExit, match='2'):
-        convert(monkeypatch, published[4], published[4])
-    assert 'give another name' in capsys.readouterr().err
-
-
-def test_a_failed_writing_leaves_the_old_file(published, tmp_path,
-                                              monkeypatch, capsys):
-    def disk_is_full(content, path):
-        Path(path).write_text('half')
-        raise OSError('no space left')
-
-    out = tmp_path / 'out.pth'
-    out.write_text('old')
-    monkeypatch.setattr(torch, 'save', disk_is_full)
-    with pytest.raises(SystemExit, match='2'):
-        convert(monkeypatch, published[4], out)
-    assert 'no space left' in capsys.readouterr().err
-    assert out.read_text() == 'old'
-    assert os.listdir(tmp_path) == ['out.pth']
 
 
 # --- the recipe -------------------------------------------------------------
@@ -446,14 +221,12 @@ def test_what_is_in_the_middle_of_the_box_is_found_there():
 
 
 @pytest.fixture(scope='module')
-def drawn_people(tmp_path_factory):
-    root = tmp_path_factory.mktemp('drawn')
-    write_dataset(root, train=4, val=1, size=160, seed=0, workers=1,
-                  max_people=1, min_height=.6)
-    return root
+def scenes(tmp_path_factory):
+    return write_scenes(tmp_path_factory.mktemp('scenes'), val=1, size=160,
+                        max_people=1)
 
 
-def test_two_iterations_and_a_validation(drawn_people, tmp_path):
+def test_two_iterations_and_a_validation(scenes, tmp_path):
     cfg = config()
     cfg.merge_from_dict({
         'work_dir': str(tmp_path),
@@ -464,7 +237,7 @@ def test_two_iterations_and_a_validation(drawn_people, tmp_path):
         'train_cfg.max_epochs': 1,
         'train_cfg.val_interval': 1,
         'default_hooks.logger.interval': 1,
-        **{f'{split}_dataloader.dataset.data_root': str(drawn_people)
+        **{f'{split}_dataloader.dataset.data_root': str(scenes)
            for split in ('train', 'val', 'test')},
         **{f'{split}_dataloader.{key}': value
            for split in ('train', 'val', 'test')
@@ -486,21 +259,19 @@ def test_two_iterations_and_a_validation(drawn_people, tmp_path):
     assert unchanged == {'neck.pos_embedding'}
 
 
-def test_detected_boxes_are_an_option(drawn_people, tmp_path):
+def test_detected_boxes_are_an_option(scenes, tmp_path):
     """The commented line of the config."""
-    ann = json.loads((drawn_people / 'annotations/'
+    ann = json.loads((scenes / 'annotations/'
                       'person_keypoints_val2017.json').read_text())
     image_id = ann['images'][0]['id']
     (tmp_path / 'boxes.json').write_text(json.dumps([
         dict(image_id=image_id, category_id=1, bbox=[5, 6, 70, 80], score=.9),
         dict(image_id=image_id, category_id=1, bbox=[1, 2, 3, 4], score=.2)]))
     options = config().val_dataloader.dataset
-    options.update(data_root=str(drawn_people),
+    options.update(data_root=str(scenes),
                    bbox_file=str(tmp_path / 'boxes.json'))
     dataset = DATASETS.build(options)
     assert len(dataset) == 2
     found = dataset[0]['data_samples'].gt_instances
     assert found.bboxes.tolist() == [[5, 6, 75, 86]]
     assert found.bbox_scores == pytest.approx(.9)
-    hub = MessageHub.get_current_instance()
-    hub.runtime_info.pop('coco_ann_file', None)

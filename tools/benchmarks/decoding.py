@@ -15,12 +15,9 @@ import cv2
 import numpy as np
 import torch
 import torch.nn as nn
-from benchmarks.crowd import Crowd, make_crowd
-from benchmarks.report import Table
 from mmengine.config import Config
 from mmpose.codecs import AssociativeEmbedding
 from mmpose.registry import MODELS, TRANSFORMS
-from stopwatch import Times, alternate, ratio
 
 from mmpose_ssa.decoding.candidates import find_candidates
 from mmpose_ssa.decoding.coordinates import (content_box, content_cells,
@@ -31,6 +28,10 @@ from mmpose_ssa.decoding.merging import merge_persons
 from mmpose_ssa.decoding.persons import group
 from mmpose_ssa.models.codec import AttentionGrouping
 from mmpose_ssa.synthetic.scene import draw_scene
+
+from .crowd import Crowd, make_crowd
+from .report import Table
+from .stopwatch import Times, alternate, ratio
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 IMAGE = (640, 480)  # pixels of the original image
@@ -247,7 +248,7 @@ def grouping_table(crowds: Sequence[int], repeats: int) -> Table:
 
 
 def grouping_row(number: int, false: int, repeats: int) -> list:
-    """Figures for so many persons and false candidates of each type."""
+    """The row for a number of persons and of false candidates per type."""
     part, body = (
         AttentionGrouping((640, 640), (160, 160), grouping=grouping)
         for grouping in ('part_first', 'body_first'))

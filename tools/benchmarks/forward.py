@@ -13,14 +13,15 @@ from typing import Callable, ContextManager, Dict, List, Tuple
 
 import torch
 import torch.nn as nn
-from benchmarks.report import Table
 from mmengine.config import Config
 from mmpose.registry import MODELS
-from stopwatch import Times, alternate, ratio, seconds
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmpose_ssa.evaluation.complexity import count
+
+from .report import Table
+from .stopwatch import Times, alternate, ratio, seconds
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # the first is asked for its options, the second is what others are compared to

@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Callable, List, NamedTuple, Tuple
 
 import torch
-from benchmarks.dense import dense_from, keep_matrices, kept_matrix
-from benchmarks.report import Table
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-from stopwatch import seconds
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
@@ -28,6 +25,10 @@ from tqdm import tqdm
 from mmpose_ssa.models.encoder import SSATransformer, TokenAttention
 from mmpose_ssa.models.head import SSAHead
 from mmpose_ssa.models.losses import AttentionMaskLoss
+
+from .dense import dense_from, keep_matrices, kept_matrix
+from .report import Table
+from .stopwatch import seconds
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MIB = 2**20
@@ -195,8 +196,8 @@ def network(size: Input,
     neck = SSATransformer(2048, attn_drop=attn_drop)
     head = SSAHead(deconv_out_channels=(192, ) * doublings,
                    deconv_kernel_sizes=(4, ) * doublings)
-    return tuple(room.to(DEVICE, memory_format=torch.channels_last)
-                 for room in (neck, head))
+    return tuple(part.to(DEVICE, memory_format=torch.channels_last)
+                 for part in (neck, head))
 
 
 def training_step(neck: SSATransformer, head: SSAHead,

@@ -15,16 +15,17 @@ import cv2
 import numpy as np
 import pycocotools.mask as coco_mask
 import torch
-from benchmarks.report import Table
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import DATASETS
-from stopwatch import Times, alternate, now
 
 from mmpose_ssa.synthetic.dataset import write_dataset
+
+from .report import Table
+from .stopwatch import Times, alternate, now
 
 CONFIG = Path(__file__).parents[2] / 'configs/ssa/ssa_r101_640.py'
 INPUT, HEATMAP = (640, 640), (160, 160)

@@ -1,15 +1,14 @@
-"""Tables of figures, and the document in which they stand.
-
-Pure: takes and returns text and numbers.
-"""
+"""Tables of measurements, and the document that holds them."""
 import re
 from typing import List, NamedTuple, Sequence, Union
+
+from shared.tables import markdown_table
 
 Cell = Union[str, float, int, None]
 
 
 class Table(NamedTuple):
-    """Figures that were measured in one run.
+    """What was measured in one run.
 
     Attributes:
         title: Its heading.
@@ -25,9 +24,8 @@ class Table(NamedTuple):
 
 def markdown(table: Table) -> str:
     """The table with its heading and note, as markdown."""
-    lines = [table.columns, ['---', *['---:'] * (len(table.columns) - 1)],
-             *([_text(cell) for cell in row] for row in table.rows)]
-    body = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    body = markdown_table(
+        table.columns, [[_text(cell) for cell in row] for row in table.rows])
     return f'### {table.title}\n\n{table.note}\n\n{body}\n'
 
 

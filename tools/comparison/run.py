@@ -1,10 +1,10 @@
-"""Train a config with a seed, test it, and measure what it costs.
+"""Train a config with a seed, test it, and measure its cost.
 
-All goes through MMEngine's runner as with ``mim train`` and ``mim test``, and
-everything is written to the folder of the run: what stands there is not made
-again, and an interrupted training goes on where its last epoch ended. Speed
-alone is measured each time, of all runs in turn: a machine is not equally fast
-from hour to hour.
+MMEngine's runner trains and tests as with ``mim train`` and ``mim test``, and
+writes to the folder of the run. A run whose result is there is not repeated,
+and an interrupted training resumes after its last epoch. Only speed is
+measured each time, of all runs in turn: a machine is not equally fast from
+hour to hour.
 """
 import copy
 import gc
@@ -16,13 +16,13 @@ from typing import Dict, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 import torch
-from machine import machine
+from benchmarks.machine import machine
+from benchmarks.stopwatch import seconds
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import dump, load
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpose.registry import MODELS
-from stopwatch import seconds
 
 from mmpose_ssa.evaluation.complexity import count
 
@@ -54,17 +54,17 @@ class Run(NamedTuple):
 
 
 def run_all(runs: List[Run]) -> List[dict]:
-    """Make what results are missing, and measure the speed of all runs.
+    """Train and test the runs without a result; measure the speed of all.
 
     Args:
-        runs: In the order in which they are made.
+        runs: In the order in which they are trained.
 
     Returns:
-        The result of each, as :func:`comparison_table.markdown` takes them;
-        all but the speed is in ``result.json`` in its folder.
+        The result of each, as :func:`comparison.table.markdown` takes them;
+        all but the speed is also in ``result.json`` in its folder.
 
     Raises:
-        FileNotFoundError: If the weights of a result are not there any more.
+        FileNotFoundError: If the weights of a result are missing.
         ValueError: If a config does not make a model; before one is trained.
     """
     costs: Dict[str, dict] = {}
@@ -112,15 +112,15 @@ def train(run: Run) -> None:
 
 
 def test(run: Run) -> dict:
-    """Test a run's weights: figures, and how they came about."""
+    """Test a run's weights: metrics, and how they were obtained."""
     runner = make_tester(run)
-    figures = {name: float(value) for name, value in runner.test().items()}
+    metrics = {name: float(value) for name, value in runner.test().items()}
     return dict(
         name=run.name,
         config=run.config,
         seed=run.seed,
         checkpoint=run.checkpoint,
-        figures=figures,
+        metrics=metrics,
         test_images=len(runner.test_dataloader.dataset),
         starts_from=[run.cfg.load_from] if run.cfg.get('load_from') else
         list(pretrained(run.cfg.model)),
@@ -136,8 +136,8 @@ def make_tester(run: Run) -> Runner:
     weights = run.checkpoint or find_latest_checkpoint(str(run.folder))
     if weights is None:
         raise FileNotFoundError(
-            f'{run.folder} has a result but its weights are not there any '
-            'more: remove the folder to train again, or bring them back')
+            f'{run.folder} has a result but its weights are missing: remove '
+            'the folder to train again, or restore them')
     return make_runner(run, 'test', load_from=weights, resume=False)
 
 

@@ -1,5 +1,4 @@
-"""Published weights of other projects, under the names of our models."""
-import argparse
+"""Reading, renaming and saving weights."""
 import os
 import re
 import tempfile
@@ -100,27 +99,3 @@ def save_weights(model: nn.Module, out: str) -> None:
                         state_dict=model.state_dict()),
                    Path(folder) / path.name)
         os.replace(Path(folder) / path.name, path)
-
-
-def convert_command(parser: argparse.ArgumentParser,
-                    convert: Callable[..., Path]) -> None:
-    """The command line of a converter.
-
-    Args:
-        parser: With the converter's own options.
-        convert: From two files, the published and the new one, and the values
-            of those options, to the config that the weights belong to;
-            writes the new one, or raises OSError or ValueError.
-    """
-    parser.add_argument('published', metavar='PUBLISHED.pth',
-                        help='published weights')
-    parser.add_argument('out', metavar='OUT.pth', help='file to write')
-    args = parser.parse_args()
-    if Path(args.out).resolve() == Path(args.published).resolve():
-        parser.error(f'{args.out} would overwrite the published weights: '
-                     'give another name')
-    try:
-        config = convert(**vars(args))
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    print(f'{args.out}: {config.stem}, to be used with {config}')

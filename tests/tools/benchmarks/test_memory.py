@@ -86,15 +86,15 @@ def test_the_dense_step_is_the_same_step():
     dense, _ = network(SMALL)
     dense.load_state_dict(neck.state_dict())
     keep_matrices(dense)
-    for room in (neck, dense):
-        for layer in room.layers:
+    for encoder in (neck, dense):
+        for layer in encoder.layers:
             layer.dropout.p = 0.
     results = []
-    for room in (neck, dense):
+    for encoder in (neck, dense):
         torch.manual_seed(1)
-        losses = training_step(room, head, SMALL)()
+        losses = training_step(encoder, head, SMALL)()
         results.append((losses, {name: parameter.grad for name, parameter
-                                 in room.named_parameters()}))
+                                 in encoder.named_parameters()}))
     (ours, gradients), (theirs, expected) = results
     assert ours['loss_mask'] > 0
     assert_close(ours, theirs)

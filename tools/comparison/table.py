@@ -5,7 +5,9 @@ Pure: takes what ``tools/compare.py`` writes as JSON and returns text.
 from statistics import mean, stdev
 from typing import Dict, List, Optional, Sequence
 
-# Column -> a figure of the keypoint metric, COCO's or CrowdPose's
+from shared.tables import markdown_table
+
+# Column -> a name of the keypoint metric, COCO's or CrowdPose's
 KEYPOINTS = {
     'AP': 'AP',
     'AP .5': 'AP .5',
@@ -17,7 +19,7 @@ KEYPOINTS = {
     'AP hard': 'AP(H)',
     'AR': 'AR',
 }
-FIGURES = {**{column: [f'{data}/{name}' for data in ('coco', 'crowdpose')]
+METRICS = {**{column: [f'{data}/{name}' for data in ('coco', 'crowdpose')]
               for column, name in KEYPOINTS.items()},
            'mask AP': ['mask/AP']}  # yapf: disable
 COST = ('input', 'parameters', 'multiply-adds', 'images/s')
@@ -35,7 +37,7 @@ def markdown(comparison: Dict[str, object]) -> str:
 
             - ``name`` of the config, and ``seed``; ``checkpoint``, what was
               tested instead of trained, or None;
-            - ``figures``, those of the metrics by name;
+            - ``metrics``, their values by name;
             - ``params`` and ``macs``, of one image of ``input_size`` (w, h);
             - ``seconds_per_image`` of testing, on ``machine``, text;
             - ``starts_from``, list of weights; ``flip_test``, bool;
@@ -43,8 +45,8 @@ def markdown(comparison: Dict[str, object]) -> str:
 
     Returns:
         The command, how it was measured, a table with a row for each config,
-        and what is peculiar to some. Figures of several seeds are their mean
-        and standard deviation.
+        and what is peculiar to some. For several seeds the table has the mean
+        and standard deviation of each metric.
     """
     rows: Dict[str, List[dict]] = {}
     for result in comparison['results']:
@@ -55,24 +57,21 @@ def markdown(comparison: Dict[str, object]) -> str:
 
 
 def table(rows: Dict[str, Sequence[dict]]) -> str:
-    """A row for each config; no column that nobody has a figure for."""
-    columns = [column for column in FIGURES
-               if any(_figure(result, column) is not None
+    """A row for each config; no column for a metric that none has."""
+    columns = [column for column in METRICS
+               if any(_value(result, column) is not None
                       for results in rows.values() for result in results)]
-    lines = [['config', *columns, *COST],
-             ['---', *['---:'] * (len(columns) + len(COST))]]
-    for name, results in rows.items():
-        lines.append([f'`{name}`', *(
-            _spread([_figure(result, column) for result in results])
-            for column in columns),
-            *_cost(results)])
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    return markdown_table(['config', *columns, *COST], [
+        [f'`{name}`', *(
+            _spread([_value(result, column) for result in results])
+            for column in columns), *_cost(results)]
+        for name, results in rows.items()])
 
 
-def _figure(result: dict, column: str) -> Optional[float]:
+def _value(result: dict, column: str) -> Optional[float]:
     """What a result has of a column; None if it has nothing."""
-    found = [result['figures'][name] for name in FIGURES[column]
-             if name in result['figures']]
+    found = [result['metrics'][name] for name in METRICS[column]
+             if name in result['metrics']]
     return found[0] if found else None
 
 
@@ -95,7 +94,7 @@ def _cost(results: Sequence[dict]) -> List[str]:
 
 
 def _procedure(comparison: dict, rows: Dict[str, Sequence[dict]]) -> str:
-    """How the figures were made, in sentences."""
+    """How the results were obtained, in sentences."""
     trained = [result for results in rows.values() for result in results
                if result['checkpoint'] is None]
     seeds = list(dict.fromkeys(result['seed'] for result in trained))
@@ -107,12 +106,13 @@ def _procedure(comparison: dict, rows: Dict[str, Sequence[dict]]) -> str:
             f'{comparison["batch_size"]} images of '
             f'{comparison["train_data"]}, seed{"s" * (len(seeds) > 1)} '
             f'{numbers}, by the schedules of the configs stretched to them.')
-    said.append(f'Tested on the {comparison["test_images"]} images of '
+    images = comparison['test_images']
+    said.append(f'Tested on the {images} image{"s" * (images != 1)} of '
                 f'{comparison["test_data"]}.')
     if len(seeds) > 1:
-        said.append('Figures are mean ± standard deviation over the seeds.')
+        said.append('Metrics are mean ± standard deviation over the seeds.')
     said.append('Multiply-adds are of one image at the input size, each '
-                'counted once (published figures may count transposed '
+                'counted once (published numbers may count transposed '
                 'convolutions by their outputs); images/s of testing one '
                 'image after the other, from pixels to persons (median), the '
                 'models in turn.')
@@ -123,7 +123,7 @@ def _procedure(comparison: dict, rows: Dict[str, Sequence[dict]]) -> str:
 
 
 def _remarks(rows: Dict[str, Sequence[dict]]) -> List[str]:
-    """A list of what makes a config unlike others, if there is any."""
+    """A list of what sets a config apart from the others, if anything does."""
     said = []
     for name, results in rows.items():
         first = results[0]

@@ -1,7 +1,7 @@
 """The pipeline's section of the benchmark: what it counts, not how fast."""
-import sys
-from pathlib import Path
+import re
 
+import benchmark
 import cv2
 import numpy as np
 import pytest
@@ -10,18 +10,13 @@ from benchmarks import pipeline
 from benchmarks.pipeline import (BARE, NAIVE, OURS, STOCK, FullSizeMasks,
                                  Reader, Sample, crowded)
 from benchmarks.report import Table
-
-from mmpose_ssa.synthetic.dataset import write_dataset
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'tools'))
-import benchmark  # noqa: E402
+from factories import refusal, write_scenes
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp('drawn')
-    write_dataset(root, train=8, val=0, size=160, seed=0, workers=1)
-    return str(root)
+    return str(write_scenes(tmp_path_factory.mktemp('scenes'), train=8, val=0,
+                            size=160, min_height=.25))
 
 
 @pytest.fixture
@@ -119,8 +114,15 @@ def test_the_tool_hands_on_the_folder(tmp_path, monkeypatch, given):
 
     out = tmp_path / 'performance.md'
     monkeypatch.setattr(pipeline, 'measure', measure)
-    monkeypatch.setattr(sys, 'argv', [
-        'benchmark.py', 'pipeline', '--quick', '--out', str(out), *given])
-    benchmark.main()
+    benchmark.main(['pipeline', '--quick', '--out', str(out), *given])
     folder = given[1] if given else None
     assert f'### True {folder}' in out.read_text()
+    assert ' '.join(['python tools/benchmark.py pipeline --quick --out',
+                     str(out), *given]) in out.read_text()
+
+
+@pytest.mark.parametrize('words, arguments', [
+    ('decode, sleep: .* decoding', ['sleep', 'decode', 'memory']),
+    ('--threads .* 0', ['--threads', '0'])])
+def test_what_cannot_be_measured_is_named(capsys, words, arguments):
+    assert re.search(words, refusal(capsys, benchmark.main, *arguments))

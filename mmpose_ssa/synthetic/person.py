@@ -1,11 +1,9 @@
-"""Figures of drawn people: a skeleton, dressed and painted part by part.
+"""Synthetic people: skeletons, dressed and painted part by part.
 
-A part (limb, trunk, head, shoe, hair) is the hull of a few circles of the
-skeleton. Parts are painted from far to near; what is painted last at a pixel
-decides whether a keypoint there counts as seen. Silhouette and keypoints so
-follow from the same geometry.
-
-Pure: numpy and cv2 only; the canvas alone is drawn upon, in place.
+A part (limb, trunk, head, shoe, hair) is the hull of a few circles around
+points of the skeleton. Parts are painted from far to near. The part painted
+last at a pixel decides whether a keypoint there counts as seen, so that
+silhouette and keypoints follow from the same geometry.
 """
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +15,8 @@ from .hull import HAIR_RGB, SKIN_RGB, Texture, paint, random_texture
 from .skeleton import (ELBOW, HIP, KEYPOINT_NAMES, KNEE, SHOULDER, WRIST,
                        Skeleton)
 
-# Parts of the own body on which a keypoint counts as seen: those of its own
-# side and those that have none. Any other part hides it.
+# The parts of one's own body on which a keypoint counts as seen, if they are
+# of its side or of none. Any other part hides it.
 _CARRIERS = dict(
     nose={'head'}, eye={'head'}, ear={'head', 'hair'},
     shoulder={'upper_arm', 'torso'}, elbow={'upper_arm', 'forearm'},
@@ -46,25 +44,17 @@ class Placed:
 
 @dataclass(frozen=True)
 class _Part:
-    """Something that is painted at once.
-
-    Attributes:
-        name: As in ``_CARRIERS``; what lies on a part has its name.
-        side: 'left', 'right', or '' for the middle.
-        circles: (n, 4) x, y, z, radius in the view frame.
-        texture: What fills their hull.
-        order: Parts are painted by rising order, which is about their depth.
-    """
-    name: str
-    side: str
-    circles: np.ndarray
+    """A hull of circles, painted at once."""
+    name: str  # as in `_CARRIERS`; something worn on a part has its name
+    side: str  # 'left', 'right', or '' for the middle
+    circles: np.ndarray  # (n, 4) x, y, z, radius in the view frame
     texture: Texture
-    order: float
+    order: float  # painted by increasing order, roughly the depth
 
 
 @dataclass(frozen=True)
 class _Wardrobe:
-    """What a person wears, and how stout it is (a factor on radii)."""
+    """A person's clothes and stoutness (a factor on radii)."""
     skin: Texture
     top: Texture
     bottom: Texture
@@ -90,12 +80,12 @@ def draw_person(rng: np.random.Generator, canvas: np.ndarray,
     Args:
         rng: Source of the clothes; it is advanced.
         canvas: (H, W, 3) float32, BGR.
-        placed: Who stands where.
+        placed: The person and the place.
 
     Returns:
-        tuple: (H, W) bool silhouette, and (17, 3) keypoints x, y [px], v as
-        if nobody else were there: 2 seen, 1 behind another part of the own
-        body, 0 outside the image or on the far side of the head.
+        tuple: (H, W) bool silhouette, and (17, 3) keypoints x, y [px], v,
+        ignoring everybody else: 2 seen, 1 behind another part of the person's
+        own body, 0 outside the image or on the far side of the head.
     """
     body, wear = placed.skeleton, _random_wardrobe(rng, placed.height)
     parts = sorted([*_limbs(body, wear), *_trunk(body, wear),
@@ -143,7 +133,7 @@ def _ear_shows(body: Skeleton, side: int) -> bool:
     return (body.head_turn @ (side * .98, .06, -.05))[2] > -.5
 
 
-# ----------------------------------------------------------------- clothes
+# --- clothes ----------------------------------------------------------------
 
 
 def _random_wardrobe(rng: np.random.Generator, height: float) -> _Wardrobe:
@@ -165,7 +155,7 @@ def _random_wardrobe(rng: np.random.Generator, height: float) -> _Wardrobe:
         watch=rng.random() < .3, stout=rng.uniform(.85, 1.3))
 
 
-# ------------------------------------------------------------------- parts
+# --- parts ------------------------------------------------------------------
 
 
 def _circles(*points_and_radii: Tuple[np.ndarray, float]) -> np.ndarray:
@@ -174,10 +164,10 @@ def _circles(*points_and_radii: Tuple[np.ndarray, float]) -> np.ndarray:
 
 
 def _limbs(body: Skeleton, wear: _Wardrobe) -> Iterator[_Part]:
-    """Legs and arms; the order is the depth of the middle of each.
+    """Legs and arms, ordered by the depth of the middle of each.
 
-    What is brought nearer decides where two parts meet: thighs come before
-    the shirt, feet before the shanks, and hands are on top.
+    ``nearer`` decides where two parts meet: thighs are painted before the
+    shirt, feet before the shanks, and hands on top.
     """
     def limb(name, side, texture, nearer, *points_and_radii):
         circles = _circles(*points_and_radii)
@@ -207,7 +197,7 @@ def _limbs(body: Skeleton, wear: _Wardrobe) -> Iterator[_Part]:
 
 
 def _trunk(body: Skeleton, wear: _Wardrobe) -> Iterator[_Part]:
-    """Pelvis, neck, shirt; things worn on chest or back."""
+    """Pelvis, neck, shirt, and things worn on chest or back."""
     hips, shoulders = body.pair(HIP), body.pair(SHOULDER)
     aside, down, ahead = body.trunk_turn.T
     chest = shoulders.mean(0) + down * .08

@@ -1,8 +1,7 @@
 """Times in turn, the tables made of them, and the machine's name."""
-import machine
 import pytest
-import stopwatch
 import torch
+from benchmarks import machine, stopwatch
 from benchmarks.report import Table, markdown, replaced
 
 
@@ -33,8 +32,11 @@ def test_a_table_by_hand():
     table = Table('Title', 'Note.', ['', 'x', 'y'], [
         ['a', 1.23456, None], ['b', 123456., 7]])
     assert markdown(table) == (
-        '### Title\n\nNote.\n\n|  | x | y |\n| --- | ---: | ---: |\n'
-        '| a | 1.23 | – |\n| b | 123,456 | 7 |\n')
+        '### Title\n\nNote.\n\n'
+        '|    |       x |   y |\n'
+        '|:---|--------:|----:|\n'
+        '| a  |    1.23 |   – |\n'
+        '| b  | 123,456 |   7 |\n')
 
 
 def test_new_tables_replace_the_old_and_nothing_else():

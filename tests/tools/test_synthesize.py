@@ -1,0 +1,34 @@
+"""The command that makes a synthetic data set."""
+import json
+import re
+
+import pytest
+import synthesize
+from factories import refusal
+
+
+def test_the_command_writes_and_says_what(tmp_path, capsys):
+    command = [str(tmp_path), '--train', '2', '--val', '1', '--size', '96',
+               '--workers', '1', '--max-people', '1', '--min-height', '.6',
+               '--seed', '3']
+    synthesize.main(command)
+    said = capsys.readouterr().out
+    persons = 0
+    for split, images in (('train', 2), ('val', 1)):
+        content = json.loads((tmp_path / 'annotations' / (
+            f'person_keypoints_{split}2017.json')).read_text())
+        assert [(image['width'], image['height'])
+                for image in content['images']] == [(96, 96)] * images
+        persons += sum(not annotation['iscrowd']
+                       for annotation in content['annotations'])
+    assert f'{tmp_path}: 3 images (3 new), {persons} person' in said
+    synthesize.main(command)
+    assert '3 images (0 new)' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('option, value', [
+    ('--train', '-1'), ('--max-people', '6'), ('--min-height', '2.0')])
+def test_mistakes_are_named(tmp_path, capsys, option, value):
+    said = refusal(capsys, synthesize.main, tmp_path, option, value)
+    assert re.match(f'{option[2:].replace("-", "_")} is {value}', said)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""What several tools share; quick to import."""
