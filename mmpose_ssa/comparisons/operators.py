@@ -1,14 +1,14 @@
 """mmcv's operators of deformable convolution, which DEKR needs.
 
 Where mmcv was not compiled, they are added to the stand-in for its operators,
-see :mod:`mmpose_ssa.engine.compat`; a compiled mmcv is left untouched.
+see :mod:`mmpose_ssa.engine.operators`; a compiled mmcv is left untouched.
 """
 import sys
 
 import torch
 from torch import Tensor
 
-from ..engine.compat import OperatorStandIn
+from ..engine.operators import OperatorStandIn
 from .deformable import deform_conv2d
 
 # The signatures below are those that mmcv 2.1.0 calls. Its operators return

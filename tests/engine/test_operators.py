@@ -1,34 +1,24 @@
-"""The stand-in for mmcv's operators, and what a checkpoint may hold."""
+"""The stand-in for mmcv's operators."""
 import os
-import pickle
 import sys
-import zipfile
 from types import ModuleType
 
 import mmpose_ssa.register  # noqa: F401  before mmcv.ops  # isort: split
 
 import mmcv
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d, nms
 from mmcv.ops.deform_conv import deform_conv2d
 from mmcv.ops.modulated_deform_conv import modulated_deform_conv2d
-from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.runner import CheckpointLoader, save_checkpoint
-from mmengine.utils import digit_version
 from mmpose.models.heads import DEKRHead
 
-from mmpose_ssa.engine import compat
+from mmpose_ssa.engine import operators
 
 stands_in = pytest.mark.skipif(
-    not isinstance(sys.modules['mmcv._ext'], compat.OperatorStandIn),
+    not isinstance(sys.modules['mmcv._ext'], operators.OperatorStandIn),
     reason='a full mmcv is installed: no stand-in is in use')
-restricted = pytest.mark.skipif(
-    digit_version(torch.__version__) < digit_version('2.6'),
-    reason='PyTorch before 2.6 unpickles whatever it is given')
-
 # stride, padding, dilation, groups, deform_groups; (y, x) where they differ
 GEOMETRIES = [(1, 1, 1, 1, 1), (2, 0, 1, 1, 1), ((1, 2), (2, 1), (2, 1), 1, 1),
               (1, 1, 1, 2, 1), (1, 1, 1, 1, 2), ((2, 1), (1, 2), 1, 2, 2)]
@@ -41,27 +31,27 @@ def test_a_compiled_extension_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / '_ext.py').write_text('nms = "compiled"')
     monkeypatch.setattr(mmcv, '__path__', [str(tmp_path), *mmcv.__path__])
     monkeypatch.delitem(sys.modules, 'mmcv._ext')
-    assert compat.ensure_mmcv_ext() is False
+    assert operators.ensure_mmcv_ext() is False
     assert 'mmcv._ext' not in sys.modules
 
 
 def test_an_extension_already_imported_is_left_alone(monkeypatch):
     real = ModuleType('mmcv._ext')
     monkeypatch.setitem(sys.modules, 'mmcv._ext', real)
-    assert compat.ensure_mmcv_ext() is False
+    assert operators.ensure_mmcv_ext() is False
     assert sys.modules['mmcv._ext'] is real
 
 
 @stands_in
 def test_the_stand_in_is_registered_once():
     module = sys.modules['mmcv._ext']
-    assert compat.ensure_mmcv_ext() is True
+    assert operators.ensure_mmcv_ext() is True
     assert sys.modules['mmcv._ext'] is module
 
 
 def test_the_stand_in_answers_as_a_module():
-    module = compat.OperatorStandIn('mmcv._ext')
-    assert os.path.samefile(module.__file__, compat.__file__)
+    module = operators.OperatorStandIn('mmcv._ext')
+    assert os.path.samefile(module.__file__, operators.__file__)
     assert module.__spec__.name == 'mmcv._ext'
     for question in ('__path__', '__wrapped__', '__all__'):
         with pytest.raises(AttributeError, match=question):
@@ -210,136 +200,3 @@ def test_dekr_runs_forward_and_backward():
     convolutions = [m for m in head.modules() if isinstance(m, DeformConv2d)]
     assert convolutions
     assert all(m.weight.grad.abs().sum() > 0 for m in convolutions)
-
-
-# --- checkpoints ------------------------------------------------------------
-
-
-class Call:
-    """Pickles as the call of a function."""
-
-    def __init__(self, function, *arguments) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-    def __call__(self) -> None:
-        """pickle wants to see something callable where it is nested."""
-
-
-def checkpoint():
-    """What MMEngine writes, in small: weights, history, meta information."""
-    hub = MessageHub('test_compat')
-    hub.update_scalar('train/loss', 0.5)
-    hub.update_scalar('train/loss', 0.25, count=3)
-    hub.update_info('best_score', np.float64(0.75))
-    return dict(
-        state_dict=dict(weight=torch.arange(3.)),
-        message_hub=hub.state_dict(),
-        meta=dict(
-            dataset_meta=dict(
-                sigmas=np.array([0.026, 0.107], np.float32),
-                colors=np.array([[255, 0, 128]], np.uint8),
-                is_left=np.array([True, False]),
-                indices=np.array([1, 0]),
-                no_limbs=np.array([]))))
-
-
-def load(path):
-    return CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
-
-
-def check(loaded):
-    hub = MessageHub('test_compat_loaded')
-    hub.load_state_dict(loaded['message_hub'])
-    values, counts = hub.get_scalar('train/loss').data
-    assert values.tolist() == [0.5, 0.25] and counts.tolist() == [1, 3]
-    assert hub.get_scalar('train/loss').statistics('mean') == 0.75 / 4
-    assert hub.get_info('best_score') == 0.75
-    expected = checkpoint()['meta']['dataset_meta']
-    for name, array in loaded['meta']['dataset_meta'].items():
-        np.testing.assert_array_equal(array, expected.pop(name), strict=True)
-    assert not expected
-    assert loaded['state_dict']['weight'].tolist() == [0, 1, 2]
-
-
-def test_a_training_checkpoint_loads(tmp_path):
-    save_checkpoint(checkpoint(), str(tmp_path / 'epoch_1.pth'))
-    check(load(tmp_path / 'epoch_1.pth'))
-
-
-@restricted
-def test_it_loads_with_weights_only(tmp_path):
-    save_checkpoint(checkpoint(), str(tmp_path / 'epoch_1.pth'))
-    check(torch.load(tmp_path / 'epoch_1.pth', weights_only=True))
-
-
-@restricted
-@pytest.mark.parametrize('core', [b'core', b'_core'])
-def test_checkpoints_of_numpy_1_and_2_load(tmp_path, core):
-    """Numpy 2 renamed the module that its pickles name."""
-    save_checkpoint(checkpoint(), str(tmp_path / 'here.pth'))
-    with zipfile.ZipFile(tmp_path / 'here.pth') as here, \
-            zipfile.ZipFile(tmp_path / 'there.pth', 'w') as there:
-        for name in here.namelist():
-            content = here.read(name)
-            for present in (b'core', b'_core'):
-                content = content.replace(b'cnumpy.%s.' % present,
-                                          b'cnumpy.%s.' % core)
-            there.writestr(name, content)
-    check(torch.load(tmp_path / 'there.pth', weights_only=True))
-
-
-@restricted
-@pytest.mark.parametrize('content, refused', [
-    (Call(os.mkdir, 'harm'), 'mkdir'),
-    (Call(eval, 'print()'), 'eval'),
-    (Call(getattr, HistoryBuffer, '__class__'), '__class__'),
-    (Call(getattr, HistoryBuffer, '__init__'), '__init__'),
-    (Call(getattr, HistoryBuffer, 'register_statistics'), 'register'),
-    (Call(getattr, np.ndarray, 'min'), "'min' of <class 'numpy.ndarray'>"),
-    (Call(getattr, HistoryBuffer(), 'mean'), "'mean' of <mmengine"),
-    (Call(Call(getattr, HistoryBuffer, 'mean'), HistoryBuffer()), 'mean'),
-    (np.array([{}], dtype=object), 'ObjectDType'),
-    (MessageHub, 'MessageHub'),
-])
-def test_whatever_else_is_refused_with_the_switch_named(
-        tmp_path, monkeypatch, content, refused):
-    monkeypatch.chdir(tmp_path)
-    torch.save(dict(state_dict=content), 'evil.pth')
-    message = f'(?s)evil.pth.*{compat.UNSAFE_LOAD}=1.*{refused}'
-    with pytest.raises(pickle.UnpicklingError, match=message):
-        load('evil.pth')
-    assert os.listdir(tmp_path) == ['evil.pth']
-
-
-@restricted
-def test_a_download_is_checked_as_well(tmp_path, monkeypatch):
-    (tmp_path / 'checkpoints').mkdir()
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-    cached = str(tmp_path / 'checkpoints' / 'model.pth')
-    torch.save(dict(state_dict=Call(os.mkdir, 'harm')), cached)
-    with pytest.raises(pickle.UnpicklingError, match=compat.UNSAFE_LOAD):
-        load('https://example.invalid/model.pth')
-    save_checkpoint(checkpoint(), cached)
-    check(load('https://example.invalid/model.pth'))
-
-
-@restricted
-def test_the_switch_loads_everything(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(compat.UNSAFE_LOAD, '1')
-    torch.save(dict(state_dict=Call(os.mkdir, 'made')), 'trusted.pth')
-    with pytest.warns(UserWarning, match=compat.UNSAFE_LOAD):
-        load('trusted.pth')
-    assert (tmp_path / 'made').is_dir()
-
-
-def test_an_older_pytorch_is_left_as_it_is(monkeypatch):
-    monkeypatch.setattr(torch, '__version__', '2.1.2')
-    monkeypatch.delattr(
-        torch.serialization, 'add_safe_globals', raising=False)
-    monkeypatch.setattr(CheckpointLoader, 'register_scheme',
-                        lambda **kwargs: pytest.fail('nothing to register'))
-    compat.allow_mmengine_checkpoints()

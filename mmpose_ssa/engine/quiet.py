@@ -1,0 +1,14 @@
+"""Warnings of other packages that tell a user nothing, in one place."""
+import warnings
+
+# What begins so is not shown
+SILENCED = (
+    'pkg_resources is deprecated',  # MMEngine's import of it
+    'The metainfo config file .* A matched config file',  # MMPose found it
+)
+
+
+def silence_foreign_warnings() -> None:
+    """Ignore what `SILENCED` lists, and no other warning."""
+    for message in SILENCED:
+        warnings.filterwarnings('ignore', message=f'(?s){message}')

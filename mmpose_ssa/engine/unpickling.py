@@ -1,0 +1,434 @@
+"""A checkpoint file read as data: nothing of it is run.
+
+``torch.load`` unpickles, and unpickling calls what the file names. Even with
+``weights_only`` it trusts sizes and dtypes, and before PyTorch 2.6 it could be
+made to run code. Here a file is read in two steps that any PyTorch can do:
+
+1. The pickled program is followed, and only plain containers, numbers and text
+   are made. A call stays a note: the name of what is to be called, with its
+   arguments. A name that is not in `MAKERS` ends the reading.
+2. The notes become tensors, numpy arrays and MMEngine's records of losses, by
+   functions of this module that compare every size with the bytes there are.
+
+Both forms of ``torch.save`` are read, the zip archive of today and the older
+sequence of pickles. No file takes more memory than some times its own size.
+"""
+import io
+import math
+import pickle
+import zipfile
+from collections import Counter, OrderedDict
+from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Union
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor
+
+from .errors import ToldError
+
+# PyTorch's own switch, heeded here on any of its versions
+UNSAFE_LOAD = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+
+# Containers in containers, further than which nothing is read
+DEPTH = 64
+# Tensors may share their numbers: at most so many times the file's size
+SHARED = 16
+# torch.save's older form begins with this number, and that of its version
+LEGACY = (b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', b'\x80\x02M\xe9\x03.')
+
+DTYPES = {
+    f'torch.{name}': getattr(torch, name)
+    for name in ('bool', 'uint8', 'int8', 'int16', 'int32', 'int64', 'float16',
+                 'bfloat16', 'float32', 'float64', 'complex64', 'complex128')
+}
+STORAGES = {
+    f'torch.{kind}Storage': DTYPES[f'torch.{name}']
+    for kind, name in dict(
+        Bool='bool', Byte='uint8', Char='int8', Short='int16', Int='int32',
+        Long='int64', Half='float16', BFloat16='bfloat16', Float='float32',
+        Double='float64', ComplexFloat='complex64',
+        ComplexDouble='complex128').items()
+}
+
+
+class CheckpointError(ToldError, pickle.UnpicklingError):
+    """A file that is not read as a checkpoint; its text names file and cure.
+
+    Callers expect PyTorch's `UnpicklingError` or a ValueError: it is both.
+    """
+
+
+class Refused(Exception):
+    """Something that is more than data."""
+
+
+class Name(NamedTuple):
+    """What a file calls by a name."""
+    text: str
+
+
+class Call:
+    """A call that a file asks for, and the state that it sets afterwards."""
+
+    def __init__(self, name: str, args: tuple) -> None:
+        self.name, self.args = name, args
+        self.state: Any = None
+
+
+class Storage(NamedTuple):
+    """Where the numbers of a tensor are, or its view's in the older form."""
+    dtype: torch.dtype
+    key: str
+    size: int
+    start: int = 0  # of a view, in elements
+
+
+def read(file: str, device: Union[str, torch.device] = 'cpu') -> Any:
+    """Read what ``torch.save`` wrote.
+
+    Args:
+        file: The file.
+        device: Where the tensors shall be.
+
+    Returns:
+        Dicts, lists, tuples, sets, numbers, text, bytes, None, tensors, numpy
+        arrays and :class:`HistoryBuffer`.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        CheckpointError: If it is damaged, or holds anything else.
+    """
+    with open(file, 'rb') as stream:
+        try:
+            form = _read_zip if stream.read(2) == b'PK' else _read_legacy
+            return form(stream, device)
+        except Refused as error:
+            raise CheckpointError(
+                f'{file} holds more than weights and training records '
+                f'({error}); to read it as its author meant could run code. '
+                f'If you trust its origin, set {UNSAFE_LOAD}=1 in the '
+                'environment') from None
+        except Exception as error:  # a damaged file raises anything
+            reason = str(error).partition('\n')[0] or type(error).__name__
+            raise CheckpointError(
+                f'{file} cannot be read as a checkpoint: it is damaged, was '
+                'not written to its end, or is none of torch.save '
+                f'({reason:.200})') from error
+
+
+def _read_zip(stream: BinaryIO, device) -> Any:
+    with zipfile.ZipFile(stream) as archive:
+        entries = {info.filename: info for info in archive.infolist()}
+        program, = (name for name in entries if name.endswith('/data.pkl'))
+        folder = program[:-len('data.pkl')]
+        if folder + 'constants.pkl' in entries:
+            raise Refused('a TorchScript archive')
+        _check_entries(stream, entries.values())
+        if folder + 'byteorder' in entries and \
+                archive.read(folder + 'byteorder') != b'little':
+            raise ValueError('its numbers are big-endian')
+        content = _Unpickler(io.BytesIO(archive.read(program))).load()
+
+        def numbers(storage: Storage) -> Tensor:
+            held = entries[f'{folder}data/{storage.key}'].file_size
+            raw = torch.empty(held, dtype=torch.uint8)
+            with archive.open(f'{folder}data/{storage.key}') as source:
+                if held and source.readinto(raw.numpy()) != held:
+                    raise ValueError(f'storage {storage.key} ends too early')
+            return raw
+
+        return Maker(numbers, _size(stream), device).made(content)
+
+
+def _check_entries(stream: BinaryIO, entries) -> None:
+    """No bombs: nothing is packed, and no bytes are listed twice."""
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError('it is compressed, which torch.save never does')
+    if sum(entry.file_size for entry in entries) > _size(stream):
+        raise ValueError('its parts are larger than the file')
+
+
+def _size(stream: BinaryIO) -> int:
+    place = stream.tell()
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(place)
+    return size
+
+
+def _read_legacy(stream: BinaryIO, device) -> Any:
+    stream.seek(0)
+    if tuple(stream.read(len(part)) for part in LEGACY) != LEGACY:
+        raise ValueError('it does not begin as torch.save begins')
+    system = _Unpickler(stream).load()
+    if system['little_endian'] is not True:
+        raise ValueError('its numbers are big-endian')
+    unpickler = _Unpickler(stream)
+    content = unpickler.load()
+    held = {}  # the numbers follow, in the order of their keys
+    for key in _Unpickler(stream).load():
+        width = unpickler.storages[key].itemsize
+        size = int.from_bytes(stream.read(8), 'little') * width
+        if size > _size(stream) - stream.tell():
+            raise ValueError(f'storage {key} ends too early')
+        held[key] = torch.empty(size, dtype=torch.uint8)
+        stream.readinto(held[key].numpy())
+    return Maker(lambda storage: held[storage.key], _size(stream),
+                 device).made(content)
+
+
+# --- 1. the program ---------------------------------------------------------
+
+
+class _Unpickler(pickle._Unpickler):
+    """Follows a program without calling anything.
+
+    Python's own machine, written in Python, with the instructions that
+    ``torch.save`` uses and no other. The items on its stack are plain, or
+    notes, on which no instruction but the ones below has an effect.
+    """
+
+    OPCODES = [
+        pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.NEWOBJ,
+        pickle.REDUCE, pickle.BUILD, pickle.BINPERSID, pickle.BINPUT,
+        pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET, pickle.NONE,
+        pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1,
+        pickle.BININT2, pickle.LONG1, pickle.BINFLOAT, pickle.BINUNICODE,
+        pickle.SHORT_BINSTRING, pickle.EMPTY_TUPLE, pickle.EMPTY_LIST,
+        pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.TUPLE, pickle.TUPLE1,
+        pickle.TUPLE2, pickle.TUPLE3, pickle.APPEND, pickle.APPENDS,
+        pickle.SETITEM, pickle.SETITEMS
+    ]
+    dispatch = {op[0]: pickle._Unpickler.dispatch[op[0]] for op in OPCODES}
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream, encoding='utf-8')
+        self.storages: Dict[str, torch.dtype] = {}
+
+    def find_class(self, module: str, name: str) -> Name:
+        if module == '__builtin__':  # as protocol 2 says it
+            module = 'builtins'
+        text = f'{module}.{name}'.replace('numpy._core', 'numpy.core')
+        if text not in (*MAKERS, *NAMES, *DTYPES, *STORAGES):
+            raise Refused(text)
+        return Name(text)
+
+    def load_reduce(self) -> None:
+        args, called = self.stack.pop(), self.stack.pop()
+        if type(called) is not Name or type(args) is not tuple:
+            raise Refused('a call of what another call gave')
+        # made at once, for the program fills it
+        if called.text == 'collections.OrderedDict':
+            pairs, = args or ([], )
+            self.append(OrderedDict((key, value) for key, value in pairs))
+        else:
+            self.append(Call(called.text, args))
+
+    def load_build(self) -> None:
+        state, changed = self.stack.pop(), self.stack[-1]
+        if type(changed) is OrderedDict:  # the versions of a model's layers
+            changed._metadata = state.get('_metadata')
+        elif type(changed) is Call and changed.state is None:
+            changed.state = state
+        else:
+            raise Refused('a state for what has none')
+
+    def load_long1(self) -> None:
+        length = self.read(1)[0]
+        if length > 9:  # beyond 64 bits: such can be made to hash alike
+            raise ValueError('a number of more than 64 bits')
+        self.append(pickle.decode_long(self.read(length)))
+
+    dispatch[pickle.NEWOBJ[0]] = dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.LONG1[0]] = load_long1
+
+    def persistent_load(self, reference: tuple) -> Storage:
+        kind, name, key, _, size, *view = reference
+        dtype = STORAGES[name.text]
+        if kind != 'storage' or type(key) is not str or type(size) is not int:
+            raise ValueError('a storage that is not told as torch.save does')
+        self.storages[key] = dtype
+        if view and view[0] is not None:  # of the older form
+            _, start, size = view[0]
+            return Storage(dtype, key, size, start)
+        return Storage(dtype, key, size)
+
+
+# --- 2. the values ----------------------------------------------------------
+
+
+class Maker:
+    """Makes the values that the notes stand for.
+
+    Args:
+        numbers: From a storage to the bytes of it, (n,) uint8.
+        size: Of the file.
+        device: Where the tensors shall be.
+    """
+
+    def __init__(self, numbers: Callable[[Storage], Tensor], size: int,
+                 device) -> None:
+        self.numbers, self.left, self.device = numbers, SHARED * size, device
+        self.done: Dict[int, Any] = {}
+        self.storages: Dict[str, Tensor] = {}
+        self.depth = 0
+
+    def made(self, value: Any) -> Any:
+        """The value with all that it contains; what is shared stays so."""
+        if value is None or type(value) in (bool, int, float, str, bytes):
+            return value
+        if id(value) in self.done:
+            return self.done[id(value)]
+        if self.depth == DEPTH:
+            raise ValueError(f'it is nested deeper than {DEPTH} times, or '
+                             'contains itself')
+        self.depth += 1
+        result = self.done[id(value)] = self._made(value)
+        self.depth -= 1
+        return result
+
+    def _made(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is Call:
+            return MAKERS[value.name](self, value)
+        if kind is Name and value.text in DTYPES:
+            return DTYPES[value.text]
+        if kind in (list, tuple, set):
+            return kind(self.made(item) for item in value)
+        if kind not in (dict, OrderedDict):
+            raise Refused(f'{value} as a value')
+        result = kind((self.made(key), self.made(item))
+                      for key, item in value.items())
+        if hasattr(value, '_metadata'):
+            result._metadata = self.made(value._metadata)
+        return result
+
+    def tensor(self, call: Call) -> Tensor:
+        storage, start, size, stride = call.args[:4]
+        size, stride = self.made(size), self.made(stride)
+        whole = all(type(number) is int and number >= 0
+                    for number in (start, storage.size, storage.start, *size,
+                                   *stride))
+        if not whole or len(size) != len(stride) or len(size) > 32:
+            raise ValueError(f'a tensor of size {size}, stride {stride}')
+        if call.state is not None or any(call.args[6:]):
+            raise Refused('a tensor with a state of its own')
+        elements = math.prod(size)
+        last = start + sum((n - 1) * step for n, step in zip(size, stride))
+        if elements and last >= storage.size:
+            raise ValueError(f'a tensor of size {size} reaches beyond its '
+                             f'{storage.size} numbers')
+        self.left -= elements * storage.dtype.itemsize
+        if self.left < 0:
+            raise ValueError('its tensors are larger than the file')
+        flat = self._flat(storage)
+        return flat.as_strided(size, stride, storage.start + start)
+
+    def _flat(self, storage: Storage) -> Tensor:
+        """All numbers of a storage, (n,)."""
+        if storage.key not in self.storages:
+            raw = self.numbers(storage)
+            # a byte of 2 is no truth value
+            flat = raw.ne(0) if storage.dtype is torch.bool \
+                else raw.view(storage.dtype)
+            self.storages[storage.key] = flat.to(self.device)
+        flat = self.storages[storage.key]
+        if flat.dtype is not storage.dtype or \
+                flat.numel() < storage.start + storage.size:
+            raise ValueError(f'storage {storage.key} is smaller than told')
+        return flat
+
+    def parameter(self, call: Call) -> Tensor:
+        return self.made(call.args[0])
+
+    def dtype(self, call: Call) -> np.dtype:
+        name = call.args[0]
+        order = call.state[1] if call.state else '|'
+        found = np.dtype(name) if name in NUMBERS else None
+        if found is None or order not in ('|', '<', '>', '='):
+            raise Refused(f'numpy numbers of type {name!r}')
+        return found.newbyteorder(order)
+
+    def array(self, call: Call) -> np.ndarray:
+        if call.args[0] != Name('numpy.ndarray'):
+            raise Refused(f'an array of class {call.args[0]}')
+        _, shape, dtype, fortran, raw = call.state
+        dtype, raw = self.made(dtype), self.made(raw)
+        if not all(type(n) is int and n >= 0 for n in shape) or \
+                math.prod(shape) * dtype.itemsize != len(raw):
+            raise ValueError(f'an array of shape {shape} in {len(raw)} bytes')
+        return self._numbers(raw, dtype).reshape(
+            shape, order='F' if fortran else 'C')
+
+    def scalar(self, call: Call) -> np.generic:
+        dtype, raw = self.made(call.args[0]), self.made(call.args[1])
+        number, = self._numbers(raw, dtype)
+        return number
+
+    @staticmethod
+    def _numbers(raw: bytes, dtype: np.dtype) -> np.ndarray:
+        """(n,) of bytes, which are checked to be so many and truth values."""
+        if type(raw) is not bytes or not isinstance(dtype, np.dtype):
+            raise ValueError('an array without bytes or type')
+        numbers = np.frombuffer(bytearray(raw), dtype)
+        return numbers.view(np.uint8) != 0 if dtype.kind == 'b' else numbers
+
+    def encoded(self, call: Call) -> bytes:
+        text, encoding = call.args
+        if encoding != 'latin1':  # protocol 2 has bytes only as such a call
+            raise Refused(f'text encoded as {encoding!r}')
+        return text.encode('latin1')
+
+    def history(self, call: Call) -> HistoryBuffer:
+        """A record of losses, with MMEngine's own statistics alone."""
+        state = call.state or {}
+        logs, counts = (self.made(state[name]) for name in (
+            '_log_history', '_count_history'))
+        length = state['max_length']
+        if type(length) is not int or length < len(logs) or \
+                logs.shape != counts.shape or logs.ndim != 1:
+            raise ValueError('a record of losses whose lengths differ')
+        return HistoryBuffer(logs, counts, length)
+
+    def statistic(self, call: Call) -> None:
+        owner, name = call.args
+        if owner != Name(HISTORY) or name not in ('min', 'max', 'current',
+                                                  'mean'):
+            raise Refused(f'attribute {name!r} of {owner}')
+
+    def collection(self, call: Call) -> Any:
+        kind = COLLECTIONS[call.name]
+        args = [self.made(argument) for argument in call.args]
+        if not all(type(item) in (int, float, list, tuple, dict)
+                   for item in args) or call.state is not None:
+            raise Refused(f'{call.name} of {args}')
+        if kind is bytes and args:  # bytes(n) is as large as n says
+            raise Refused('bytes that are not told')
+        return kind(*args)
+
+
+HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
+NUMBERS = ('b1', 'u1', 'u2', 'u4', 'u8', 'i1', 'i2', 'i4', 'i8', 'f2', 'f4',
+           'f8')
+COLLECTIONS: Dict[str, Callable] = {
+    'builtins.bytes': bytes,
+    'builtins.complex': complex,
+    'builtins.set': set,
+    'collections.Counter': Counter,
+    'torch.Size': lambda *sizes: torch.Size(*sizes),
+}
+# What a file may name, beside types of numbers
+NAMES = ('collections.OrderedDict', 'numpy.ndarray')
+MAKERS: Dict[str, Callable[[Maker, Call], Any]] = {
+    'torch._utils._rebuild_tensor': Maker.tensor,
+    'torch._utils._rebuild_tensor_v2': Maker.tensor,
+    'torch._utils._rebuild_parameter': Maker.parameter,
+    'numpy.dtype': Maker.dtype,
+    'numpy.core.multiarray._reconstruct': Maker.array,
+    'numpy.core.multiarray.scalar': Maker.scalar,
+    '_codecs.encode': Maker.encoded,
+    HISTORY: Maker.history,
+    'builtins.getattr': Maker.statistic,
+    **{name: Maker.collection for name in COLLECTIONS},
+}
