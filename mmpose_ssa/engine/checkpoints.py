@@ -148,7 +148,7 @@ def without_paths(checkpoint: dict, filename: str) -> dict:
         CheckpointError: If the records are none of MMEngine's.
     """
     hub = checkpoint.pop('message_hub', None)
-    if hub is None:
+    if not hub:
         return checkpoint
     parts = ('log_scalars', 'runtime_info', 'resumed_keys')
     if not isinstance(hub, dict) or not all(

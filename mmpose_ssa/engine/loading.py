@@ -2,16 +2,17 @@
 from . import compat  # noqa: F401  before MMPose  # isort: split
 
 import copy
-import pickle
 from pathlib import Path
 from typing import Union
-from urllib.error import URLError
 
 import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
+
+from .errors import ToldError
+from .strict_testing import not_finite
 
 
 def read_config(config: Union[str, Config]) -> Config:
@@ -80,30 +81,28 @@ def load_estimator(cfg: Config,
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the weights are damaged, cannot be fetched, hold code,
-            or are not those of the config's model.
+        ValueError: If the weights are damaged, cannot be fetched, hold code
+            or numbers that are not finite, or are not those of the config's
+            model.
     """
     check_files(cfg, checkpoint)
     model = init_model(cfg, None, device)
     try:
         loaded = load_checkpoint(model, str(checkpoint), 'cpu', strict=True)
+    except ToldError:  # it names file and cure
+        raise
     except RuntimeError as error:
         raise ValueError(
             f'{checkpoint} does not fit the model of {cfg.filename}: give '
             f'the config with which it was trained ({error})') from error
-    except pickle.UnpicklingError as error:  # it names file and cure
-        raise ValueError(str(error)) from error
-    except (URLError, ConnectionError, TimeoutError) as error:
-        raise ValueError(
-            f'{checkpoint} cannot be fetched: check the address and the '
-            f'network, or give a file ({error})') from error
-    except PermissionError as error:
+    except OSError as error:
         raise ValueError(f'{checkpoint} may not be read: change its '
                          f'permissions ({error})') from error
-    except (EOFError, IndexError, OSError) as error:
+    spoilt = not_finite(model)
+    if spoilt:
         raise ValueError(
-            f'{checkpoint} cannot be read as a checkpoint: it is damaged or '
-            f'was not written to the end ({error})') from error
+            f'{checkpoint} holds weights that are not finite ({spoilt}): its '
+            'training diverged, give an earlier checkpoint')
     model.dataset_meta = loaded.get('meta', {}).get('dataset_meta',
                                                     model.dataset_meta)
     return model

@@ -243,7 +243,7 @@ def test_another_skeleton(tmp_path, images):
 
 
 def test_the_data_set_of_the_checkpoint_counts(tmp_path, checkpoint):
-    weights = torch.load(checkpoint)
+    weights = torch.load(checkpoint, weights_only=False)
     weights['meta'] = dict(dataset_meta=dict(dataset_name='mine'))
     torch.save(weights, tmp_path / 'mine.pth')
     model = load_estimator(Config.fromfile(TINY), str(tmp_path / 'mine.pth'))
@@ -370,7 +370,7 @@ def test_two_images_of_one_name(inferencer, images, tmp_path):
 
 
 def test_weights_of_another_model(tmp_path, checkpoint):
-    weights = torch.load(checkpoint)
+    weights = torch.load(checkpoint, weights_only=False)
     del weights['state_dict']['neck.projection.weight']
     torch.save(weights, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'(?s)other\.pth .*'

@@ -9,9 +9,11 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from mmpose_ssa.engine.unpickling import read
+
 
 def read_weights(path: str) -> Dict[str, Tensor]:
-    """Tensors by name; nothing else of the file is unpickled.
+    """Tensors by name; nothing of the file is run.
 
     Args:
         path: A file of weights, or a checkpoint with a ``state_dict``.
@@ -20,15 +22,7 @@ def read_weights(path: str) -> Dict[str, Tensor]:
         OSError: If the file cannot be read.
         ValueError: If it is no whole file of weights.
     """
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # damaged files raise a dozen types
-        reason = str(error).partition('\n')[0] or 'it ends too early'
-        raise ValueError(
-            f'{path} is not a file of weights, or not a whole one: fetch it '
-            f'again ({reason})') from error
+    content = read(path)
     if isinstance(content, dict):
         content = content.get('state_dict', content)
     if not isinstance(content, dict) or not all(
