@@ -19,7 +19,7 @@ from factories import (CONFIGS, ROOT, TINY, TOPDOWN, noise, person,
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_checkpoint
 from mmpose.apis import inference_bottomup
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS, METRICS, MODELS
@@ -508,7 +508,7 @@ def test_other_sigmas_of_a_data_set_are_named(topdown, bottomup, data):
     """In a runner's test the model knows no data set; its samples do."""
     cfg = runner_config(refined_config(topdown), data, 'test')
     model = MODELS.build(cfg.model).eval()
-    model.load_state_dict(torch.load(bottomup, weights_only=False)['state_dict'])
+    load_checkpoint(model, bottomup, strict=True)
     options = cfg.test_dataloader.dataset
     coco = get_config('mmpose::_base_/datasets/coco.py').dataset_info
     wider = dict(coco, sigmas=[2 * sigma for sigma in coco.sigmas])

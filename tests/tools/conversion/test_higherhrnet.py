@@ -25,6 +25,8 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from numpy.testing import assert_allclose
 
+from mmpose_ssa.engine.unpickling import read
+
 NUMBERS = np.load(DATA / 'higherhrnet_outputs.npz')
 IMAGE = patches(8, 12, side=8)  # 64 x 96
 PREFIXES = dict(zip(('official', 'half', 'mmpose'),
@@ -305,14 +307,14 @@ def test_weights_of_an_older_pytorch(published, tmp_path):
     higherhrnet.convert(str(tmp_path / 'old.pth'),
                                 str(tmp_path / 'out.pth'),
                                 str(published / 'config.py'))
-    new = torch.load(tmp_path / 'out.pth')['state_dict']
+    new = read(str(tmp_path / 'out.pth'))['state_dict']
     assert_allclose(new['backbone.conv1.weight'],
                     weights['module.conv1.weight'])
 
 
 @pytest.mark.parametrize('content, words', [
-    (None, 'No such file'), (b'', 'not a whole one'),
-    (b'PK\x03\x04 cut', 'not a whole one')])
+    (None, 'No such file'), (b'', 'damaged'),
+    (b'PK\x03\x04 cut', 'damaged')])
 def test_damaged_files(tmp_path, capsys, content, words):
     source = tmp_path / 'weights.pth'
     if content is not None:

@@ -195,11 +195,11 @@ def nothing(path, good):
 
 @pytest.mark.parametrize('make, words', [
     (ssa_checkpoint, '0 encoder layers, '),
-    (truncated, 'not a whole one'),
-    (truncated_old_format, 'not a whole one'),
-    (empty, 'not a whole one'),
-    (text, 'not a whole one'),
-    (whole_model, 'not a whole one'),
+    (truncated, 'damaged'),
+    (truncated_old_format, 'damaged'),
+    (empty, 'damaged'),
+    (text, 'damaged'),
+    (whole_model, 'holds more than weights'),
     (numbers, 'does not hold weights by name'),
     (a_folder, 'Is a directory'),
     (nothing, 'No such file'),
