@@ -38,7 +38,7 @@ lint: setup
 	$(python) -m isort --check-only --diff .
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist mutants *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path '*/.venv/*' -prune -exec rm -rf {} +
 
 $(stamps)/environment: tools/find_python.sh
@@ -67,3 +67,10 @@ $(stamps)/test: requirements/test.txt $(stamps)/mmpose
 $(stamps)/package: setup.cfg pyproject.toml $(stamps)/test
 	$(pip_install) --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Hours for all core modules; MODULES='mmpose_ssa.models.losses*' for one
+.PHONY: mutants
+mutants: setup
+	$(pip_install) -r requirements/mutants.txt
+	$(python) -m mutmut run $(MODULES)
+	$(python) -m mutmut results | grep -v 'not checked'

@@ -150,7 +150,8 @@ def test_the_version_is_read_without_importing_anything(metadata):
 
 
 @pytest.mark.parametrize(
-    'name', ['runtime.txt', 'mmpose.txt', 'mmcv.txt', 'test.txt'])
+    'name', ['runtime.txt', 'mmpose.txt', 'mmcv.txt', 'test.txt',
+             'mutants.txt'])
 def test_requirements_are_pinned(name):
     assert requirements(name)
     for line in requirements(name):

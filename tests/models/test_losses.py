@@ -34,6 +34,21 @@ def persons(*counts):
     return tokens, weights, masks
 
 
+# --- Eq. (2) ----------------------------------------------------------------
+
+
+def test_a_map_is_the_mean_of_the_rows_of_visible_keypoints():
+    """Of persons with different numbers of them."""
+    given, (tokens, weights, _) = attention(), persons(3)
+    weights[0][1] = torch.tensor([1, 0, 0, 0])
+    weights[0][2] = 1
+    maps = person_attention(given, 0, tokens[0], weights[0])
+    assert maps.shape == (3, *GRID)
+    for person, visible in zip(range(3), weights[0] > 0):
+        rows = given.rows(0, tokens[0][person, visible])
+        assert_close(maps[person].flatten(), rows.mean(0))
+
+
 # --- a literal reading of Eqs. (2) and (3) ----------------------------------
 
 
