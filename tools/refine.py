@@ -11,20 +11,8 @@ RESULTS.json is what tools/predict.py writes, masks included, or a test with
 beside it are given by --masks.
 """
 import argparse
-from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
-
-from mmengine.fileio import dump
-
-from mmpose_ssa.apis.refined_results import (check_names, check_places,
-                                             image_files, read_annotations,
-                                             read_results, refine_results,
-                                             with_masks)
-from mmpose_ssa.engine.loading import check_device, check_files
-from mmpose_ssa.evaluation.keypoint_metric import (ground_truth, has_keypoints,
-                                                   keypoint_figures)
-from mmpose_ssa.models.refiner import Refiner
+from typing import Optional, Sequence
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,63 +41,59 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_arguments(args: argparse.Namespace) -> None:
-    """Raise ValueError or OSError for what need not wait for the work."""
+def run(args: argparse.Namespace) -> None:
+    """Read, refine, write, and print AP before and after."""
+    # here: --help need not wait for them
+    from mmpose_ssa.apis import refined_results as refining
+    from mmpose_ssa.engine.loading import check_device, check_files
+    from mmpose_ssa.models.refiner import Refiner
     check_device(args.device)
     check_files(*args.topdown)
-    if Path(args.out).is_dir():
-        raise ValueError(f'--out {args.out} is a folder: name a file in it')
-    for folder in Path(args.out).parents:
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f'--out {args.out}: {folder} is not a folder')
-
-
-def refine(args: argparse.Namespace) -> None:
-    """Read, refine, write, and print the figures."""
-    check_arguments(args)
-    results = read_results(args.results)
+    check_out(args.out)
+    results = refining.read_results(args.results)
     if args.masks:
-        results = with_masks(results, read_results(args.masks, 'segmentation'))
-    annotations = read_annotations(args.ann_file) if args.ann_file else None
-    files = image_files(results, args.img_dir, annotations)
-    check_places(results, annotations)
+        results = refining.with_masks(
+            results, refining.read_results(args.masks, 'segmentation'))
+    annotations = (refining.read_annotations(args.ann_file)
+                   if args.ann_file else None)
+    files = refining.image_files(results, args.img_dir, annotations)
+    refining.check_places(results, annotations)
     refiner = Refiner(*args.topdown, batch_size=args.batch_size)
-    check_names(refiner, results, annotations)
-    evaluate = evaluation(refiner, annotations)
-    before = evaluate(results)
-    refined = refine_results(refiner, results, files, not args.no_fill,
-                             args.rescore, args.device)
-    dump(refined, args.out)
+    refining.check_names(refiner, results, annotations)
+    score = refining.scorer(refiner, annotations)
+    before = score(results)
+    refined = refining.refine_results(refiner, results, files,
+                                      not args.no_fill, args.rescore,
+                                      args.device)
+    refining.write_results(refined, args.out)
     print(f'\n{len(refined)} persons in {len(files)} images, see {args.out}')
-    print_table(before, evaluate(refined))
+    print_table(before, score(refined))
     if before and len(files) < len(annotations['images']):
         print(f'of all {len(annotations["images"])} images of '
               f'{args.ann_file}, of which the results have {len(files)}')
 
 
-def evaluation(refiner: Refiner, annotations: Optional[dict]
-               ) -> Callable[[List[dict]], Dict[str, float]]:
-    """What gives results their figures: none where no keypoints are."""
-    if not (annotations and has_keypoints(annotations)):
-        return lambda results: {}
-    # Those of the data set, which check_names has compared
-    sigmas = refiner.model.dataset_meta['sigmas']
-    truth = ground_truth(annotations, len(sigmas))
-    return partial(keypoint_figures, truth, sigmas=sigmas)
+def check_out(out: str) -> None:
+    """Raise ValueError unless a file can be written there."""
+    if Path(out).is_dir():
+        raise ValueError(f'--out {out} is a folder: name a file in it')
+    for folder in Path(out).parents:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f'--out {out}: {folder} is not a folder')
 
 
-def print_table(before: Dict[str, float], after: Dict[str, float]) -> None:
+def print_table(before: dict, after: dict) -> None:
+    from tabulate import tabulate
     if before:
-        print('         before  after')
-    for name in before:
-        print(f'{name:8} {before[name]:6.3f} {after[name]:6.3f}')
+        print(tabulate([[name, before[name], after[name]] for name in before],
+                       ['', 'before', 'after'], floatfmt='.3f'))
 
 
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = make_parser()
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
-        refine(args)
+        run(args)
     except (OSError, ValueError) as error:
         parser.error(str(error))
 

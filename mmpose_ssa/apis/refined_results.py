@@ -2,39 +2,26 @@
 
 Results are what ``tools/predict.py`` or ``CocoMetric(outfile_prefix=...)``
 writes: a list of persons with ``image_id``, ``score`` and ``keypoints``, x, y
-and score of each of the K, score 0 where missing; where a person is, says
-``person_places``.
+and score of each of the K, score 0 where missing; where a person is, see
+:mod:`.places`.
 """
 import json
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 from mmengine.utils import track_iter_progress
 
 from ..datasets.coco import LoadCheckedImage
 from ..decoding.refinement import keypoint_extents
-from ..diagnosis.places import check_place, person_arrays
-from ..diagnosis.result_format import check_mask, check_result, keypoint_names
-from ..diagnosis.results import known_sigmas
+from ..diagnosis.result_format import (check_mask, check_result,
+                                       keypoint_names, read_json)
+from ..diagnosis.results import known_sigmas, read_truth
+from ..evaluation.keypoint_metric import keypoint_metrics
 from ..models.refiner import Refiner
-
-
-def read_json(path: str) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} does not exist: correct the path')
-    try:
-        return json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is not JSON ({error}): it is damaged or was '
-                         'not written to the end') from error
+from .places import check_place, person_arrays
 
 
 def read_results(path: str, content: str = 'keypoints') -> List[dict]:
@@ -185,6 +172,30 @@ def check_names(refiner: Refiner, results: List[dict],
         sigmas=_named_sigmas(names[0]) if names else None)
 
 
+def scorer(refiner: Refiner, annotations: Optional[dict]
+           ) -> Callable[[List[dict]], Dict[str, float]]:
+    """Return a function that computes AP and AR of results.
+
+    It returns nothing where the annotations have no keypoints.
+
+    Raises:
+        ValueError: If the annotations have keypoints and cannot be evaluated
+            against.
+    """
+    entries = (annotations or {}).get('annotations', ())
+    if not any('keypoints' in entry for entry in entries):
+        return lambda results: {}
+    # sigmas of the data set, which check_names has compared
+    meta, categories = refiner.model.dataset_meta, annotations.get(
+        'categories', [])
+    if len(categories) == 1 and 'keypoints' not in categories[0]:
+        names = [meta['keypoint_id2name'][k]
+                 for k in range(meta['num_keypoints'])]
+        annotations = dict(
+            annotations, categories=[dict(categories[0], keypoints=names)])
+    return partial(keypoint_metrics, read_truth(annotations, meta['sigmas']))
+
+
 def _named_sigmas(names: Sequence[str]) -> Optional[List[float]]:
     """The sigmas of COCO's and CrowdPose's keypoints; of others, None."""
     try:
@@ -275,3 +286,9 @@ def _changed(person: dict, points: np.ndarray, scores: np.ndarray,
     if rescore:
         changes['score'] = float(scores.mean())
     return {**person, **changes}
+
+
+def write_results(results: List[dict], path: str) -> None:
+    """Write results as JSON; missing folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(results))

@@ -30,6 +30,7 @@ from mmpose.registry import TRANSFORMS
 from mmpose.structures.bbox import bbox_xyxy2corner, get_warp_matrix
 
 from ..decoding.masks import image_to_heatmap, rasterize, valid_region
+from ..decoding.refinement import AREA_OF_BOX
 
 
 @TRANSFORMS.register_module()
@@ -234,8 +235,9 @@ class GeneratePersonMasks(BaseTransform):
 
     def _is_ignored(self, annotation: dict, labelled: bool) -> bool:
         """Whether the heatmap loss leaves this person's region out."""
-        # As the dataset: where COCO's area is missing, 0.53 of the box
-        area = annotation.get('area', 0.53 * np.prod(annotation['bbox'][2:]))
+        # as the dataset, where COCO's area is missing
+        area = annotation.get(
+            'area', AREA_OF_BOX * np.prod(annotation['bbox'][2:]))
         return bool(
             annotation.get('iscrowd', 0) or not labelled
             or area < self.min_area)

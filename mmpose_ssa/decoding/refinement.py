@@ -14,6 +14,9 @@ from typing import Optional, Sequence, Tuple, Union
 import numpy as np
 import pycocotools.mask as coco_mask
 
+# A person's share of its box where its area is not known: CrowdPose's rule
+AREA_OF_BOX = 0.53
+
 
 def keypoint_similarity(first: np.ndarray, second: np.ndarray,
                         area: Union[float, np.ndarray],
@@ -83,7 +86,7 @@ def person_boxes(masks: Sequence[Optional[dict]],
     Returns:
         (P, 4) boxes x0, y0, x1, y1 without padding, each side at least a
         pixel, and (P,) areas s^2: of the masks or, where a box stands in,
-        0.53 of it and at least 1.
+        ``AREA_OF_BOX`` of it and at least 1.
     """
     extents = np.asarray(extents, np.float64).reshape(-1, 4)
     pixels = np.array([coco_mask.area(m) if m else 0 for m in masks], float)
@@ -96,7 +99,7 @@ def person_boxes(masks: Sequence[Optional[dict]],
                      np.hstack([spans[:, 0], spans[:, 0] + sides]),
                      np.hstack([centres - half, centres + half]))
     areas = np.where(pixels > 0, pixels,
-                     np.maximum(0.53 * spread.prod(axis=1), 1))
+                     np.maximum(AREA_OF_BOX * spread.prod(axis=1), 1))
     return boxes, areas
 
 

@@ -4,6 +4,7 @@ Evaluation itself is pycocotools'; here is what it leaves to its caller: the
 number of keypoints, one range of areas, and reading its arrays. Pure: numpy
 and pycocotools only.
 """
+import copy
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -13,6 +14,18 @@ from pycocotools.cocoeval import COCOeval
 from .results import MAX_PERSONS, Truth, quiet
 
 OKS_THRESHOLDS = np.linspace(.5, .95, 10)
+
+
+def coco_evaluation(truth: Truth, persons: List[dict]) -> COCOeval:
+    """Prepare COCO's evaluation of persons of any number of keypoints."""
+    found = COCO()
+    found.dataset = dict(truth.coco.dataset, annotations=persons)
+    with quiet():
+        found.createIndex()
+        coco_eval = COCOeval(truth.coco, found, 'keypoints')
+    coco_eval.params.kpt_oks_sigmas = truth.sigmas
+    coco_eval.params.catIds = [truth.category]
+    return coco_eval
 
 
 class OksEvaluation:
@@ -30,44 +43,50 @@ class OksEvaluation:
     def __init__(self, truth: Truth, persons: List[dict],
                  area_range: Tuple[float, float],
                  thresholds: Sequence[float] = OKS_THRESHOLDS) -> None:
-        found = COCO()
-        found.dataset = dict(truth.coco.dataset, annotations=persons)
+        self.truth, self.persons = truth, persons
+        self.area_range, self.thresholds = area_range, thresholds
+        self._coco_eval = coco_evaluation(truth, persons)
+        params = self._coco_eval.params
+        params.maxDets = [MAX_PERSONS]
+        params.areaRng, params.areaRngLbl = [list(area_range)], ['all']
+        params.iouThrs = np.array(thresholds)
         with quiet():
-            found.createIndex()
-            self._coco_eval = COCOeval(truth.coco, found, 'keypoints')
-            params = self._coco_eval.params
-            params.kpt_oks_sigmas = truth.sigmas
-            params.catIds = [truth.category]
-            params.maxDets = [MAX_PERSONS]
-            params.areaRng, params.areaRngLbl = [list(area_range)], ['all']
-            params.iouThrs = np.array(thresholds)
             self._coco_eval.evaluate()
-        self.images = [e for e in self._coco_eval.evalImgs if e is not None]
 
-    def ap(self, without_false_positives: bool = False) -> float:
-        """Mean over the thresholds of the average precision.
+    def of(self, persons: List[dict]) -> 'OksEvaluation':
+        """Evaluate other persons in the same way."""
+        return OksEvaluation(self.truth, persons, self.area_range,
+                             self.thresholds)
 
-        Args:
-            without_false_positives: Ignore the results without a match, at
-                each threshold its own. Defaults to False.
+    def without_false_positives(self) -> 'OksEvaluation':
+        """Ignore the results without a match, at each threshold its own."""
+        other = copy.copy(self)
+        other._coco_eval = copy.copy(self._coco_eval)
+        other._coco_eval.evalImgs = [
+            image and dict(image, dtIgnore=image['dtIgnore']
+                           | (image['dtMatches'] == 0))
+            for image in self._coco_eval.evalImgs
+        ]
+        return other
+
+    @property
+    def images(self) -> List[dict]:
+        """COCO's arrays of each image with persons, found or annotated."""
+        return [image for image in self._coco_eval.evalImgs if image]
+
+    def ap(self) -> float:
+        """Return the mean over the thresholds of the average precision.
 
         Raises:
             ValueError: If no person of these areas is annotated.
         """
-        ignored = [e['dtIgnore'] for e in self.images]
-        if without_false_positives:
-            for image in self.images:
-                image['dtIgnore'] = image['dtIgnore'] | (
-                    image['dtMatches'] == 0)
         with quiet():
             self._coco_eval.accumulate()
-        for image, flags in zip(self.images, ignored):
-            image['dtIgnore'] = flags
         precision = self._coco_eval.eval['precision']
         if (precision < 0).all():
             raise ValueError(
                 'no person with labelled keypoints has an area in '
-                f'{self._coco_eval.params.areaRng[0]}: give a wider range')
+                f'{list(self.area_range)}: give a wider range')
         return float(precision.mean())
 
     def matches(self) -> Dict[int, int]:

@@ -3,9 +3,27 @@
 Each check names what is wrong by the ``name`` that it is given. Pure: numpy
 only.
 """
-from typing import List, Optional, Sequence, Tuple
+import json
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
+
+
+def read_json(path: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} does not exist: correct the path')
+    try:
+        return json.loads(Path(path).read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path} is not JSON ({error}): it is damaged or was '
+                         'not written to the end') from error
 
 
 def check_result(result: dict,

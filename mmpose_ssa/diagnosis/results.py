@@ -19,6 +19,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from pycocotools.coco import COCO
 
+from ..decoding.refinement import AREA_OF_BOX
 from .result_format import (check_image_id, check_keys, check_numbers,
                             check_points, check_result, keypoint_names)
 
@@ -158,7 +159,7 @@ def _complete(annotation: dict, number: int, num_keypoints: int) -> dict:
     check_image_id(annotation, name)
     points = check_points(annotation['keypoints'], name, num_keypoints)
     width, height = check_numbers(annotation['bbox'], 4, f"{name}'s bbox")[2:]
-    defaults = dict(area=.53 * width * height, iscrowd=0,
+    defaults = dict(area=AREA_OF_BOX * width * height, iscrowd=0,
                     num_keypoints=int((points[:, 2] > 0).sum()))
     return {**defaults, **annotation, 'id': number,
             'original_id': annotation['id']}

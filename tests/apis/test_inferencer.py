@@ -295,7 +295,7 @@ def test_the_public_name_is_lazy_and_listed():
         mmpose_ssa.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize('tool', ['predict'])
+@pytest.mark.parametrize('tool', ['predict', 'refine', 'diagnose'])
 def test_help_does_not_wait_for_torch(tool):
     code = (f'import sys, {tool}\ntry:\n    {tool}.main(["--help"])\n'
             'finally:\n    print({"torch", "numpy"} & set(sys.modules))')

@@ -2,33 +2,29 @@
 import copy
 import json
 import re
-import runpy
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+import refine
 import torch
+from factories import (COCO_NAMES, TINY, TOPDOWN, noise, person, random_model,
+                       refusal, save_weights, write_annotations, write_images)
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.registry import METRICS, MODELS
+from mmpose.registry import METRICS
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmpose_ssa.apis.inferencer import SSAInferencer
 from mmpose_ssa.apis.refined_results import (check_places, refine_results,
-                                             with_masks)
+                                             scorer, with_masks)
 from mmpose_ssa.decoding.masks import encode_rle
 from mmpose_ssa.diagnosis.result_format import run_lengths
-from mmpose_ssa.evaluation.keypoint_metric import (ground_truth,
-                                                   keypoint_figures)
 from mmpose_ssa.models.refiner import Refiner
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
-ROOT = Path(__file__).parents[2]
-TINY = str(ROOT / 'tests/data/ssa_tiny_64.py')
-TOPDOWN = str(ROOT / 'tests/data/topdown_tiny_256x192.py')
+TINY, TOPDOWN = str(TINY), str(TOPDOWN)
 SIZES = {1: (70, 110), 22: (64, 64)}  # height, width by image id
 K = 17
 
@@ -37,16 +33,10 @@ K = 17
 def weights(tmp_path_factory):
     """Random weights of the tiny SSA and of the tiny top-down model."""
     folder = tmp_path_factory.mktemp('weights')
-    for config in (TINY, TOPDOWN):
-        torch.manual_seed(0)
-        model = MODELS.build(
-            dict(Config.fromfile(config).model, _scope_='mmpose'))
-        topdown = config == TOPDOWN
-        torch.nn.init.normal_(model.head.final_layer.weight,
-                              std=.5 if topdown else .05)
-        torch.nn.init.constant_(model.head.final_layer.bias, 5 * topdown)
-        torch.save(dict(state_dict=model.state_dict(), meta={}),
-                   folder / f'{Path(config).stem}.pth')
+    for config, options in ((TINY, dict(bias=-.05)),
+                            (TOPDOWN, dict(std=.5, bias=5.))):
+        save_weights(random_model(config, **options),
+                     folder / f'{Path(config).stem}.pth')
     return folder
 
 
@@ -59,32 +49,17 @@ def refiner(weights):
 def data(tmp_path_factory, weights):
     """Images, annotations, and what the tiny SSA finds on them."""
     folder, rng = tmp_path_factory.mktemp('data'), np.random.default_rng(0)
-    images = []
-    for number, (h, w) in SIZES.items():
-        picture = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f'{number}.png'), picture)
-        images.append(dict(id=number, file_name=f'{number}.png', width=w,
-                           height=h))
-    points = np.column_stack([rng.uniform(10, 50, (K, 2)), np.full(K, 2)])
-    names = parse_pose_metainfo(dict(
-        from_file='configs/_base_/datasets/coco.py'))['keypoint_id2name']
-    content = dict(
-        images=images,
-        categories=[dict(id=1, name='person', keypoints=[
-            names[k] for k in range(K)])],
-        annotations=[dict(
-            id=1, image_id=1, category_id=1, iscrowd=0, num_keypoints=K,
-            keypoints=points.ravel().tolist(), bbox=[10, 10, 40, 40],
-            area=1600.)])
-    (folder / 'persons.json').write_text(json.dumps(content))
+    write_images(folder, SIZES, lambda h, w: noise(rng, h, w))
+    write_annotations(folder, [person(rng.uniform(10, 50, (K, 2)),
+                                      box=(10, 10, 50, 50))],
+                      SIZES, COCO_NAMES)
     inferencer = SSAInferencer(TINY, weights / 'ssa_tiny_64.pth', 'cpu')
     list(inferencer([folder / f'{i}.png' for i in SIZES], out_dir=folder))
     return folder
 
 
-def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['refine.py', *map(str, arguments)])
-    runpy.run_path(str(ROOT / 'tools/refine.py'), run_name='__main__')
+def command(*arguments):
+    refine.main(list(map(str, arguments)))
 
 
 def keypoints(results):
@@ -105,9 +80,9 @@ def refined_by_the_estimator(data, weights, refiner, fill):
 
 
 @pytest.mark.parametrize('fill', [True, False])
-def test_it_gives_what_the_estimator_gives(monkeypatch, tmp_path, capsys,
+def test_it_gives_what_the_estimator_gives(tmp_path, capsys,
                                            data, weights, refiner, fill):
-    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+    command(data / 'predictions.json', '--topdown', *refiner,
             '--img-dir', data, '--out', tmp_path / 'new/refined.json',
             *([] if fill else ['--no-fill']))
     results = json.loads((tmp_path / 'new/refined.json').read_text())
@@ -127,7 +102,7 @@ def test_it_gives_what_the_estimator_gives(monkeypatch, tmp_path, capsys,
     assert 'before' not in said  # nothing to compare with
 
 
-def test_results_and_masks_of_a_test(monkeypatch, tmp_path, data, refiner):
+def test_results_and_masks_of_a_test(tmp_path, data, refiner):
     """Keypoints as CocoMetric writes them, masks as PersonMaskMetric does;
     both are given the same samples."""
     both = json.loads((data / 'predictions.json').read_text())
@@ -147,7 +122,7 @@ def test_results_and_masks_of_a_test(monkeypatch, tmp_path, data, refiner):
     assert len(points) == len(both) and 'segmentation' not in points[0]
     for name, given in (('both', data / 'predictions.json'),
                         ('apart', tmp_path / 'a.keypoints.json')):
-        command(monkeypatch, given, '--topdown', *refiner, '--img-dir', data,
+        command(given, '--topdown', *refiner, '--img-dir', data,
                 '--ann-file', data / 'persons.json',
                 '--out', tmp_path / f'{name}.json', *(
                     ['--masks', tmp_path / 'a.masks.json']
@@ -173,8 +148,7 @@ def sample_of(results, number, h, w):
             masks=[r['segmentation'] for r in results]))
 
 
-def test_figures_before_and_after(monkeypatch, tmp_path, capsys, data,
-                                  refiner):
+def test_ap_before_and_after(monkeypatch, tmp_path, capsys, data, refiner):
     """Eleven of 17 keypoints are found and exact, OKS 11/17: a match at the
     thresholds 0.5, 0.55 and 0.6 of ten. The refiner knows the others."""
     truth, = json.loads((data / 'persons.json').read_text())['annotations']
@@ -185,62 +159,44 @@ def test_figures_before_and_after(monkeypatch, tmp_path, capsys, data,
         image_id=1, score=.9, keypoints=points.ravel().tolist())]))
     monkeypatch.setattr(Refiner, 'predict', lambda self, image, boxes, device:
                         (exact[None, :, :2], np.ones((1, K))))
-    command(monkeypatch, tmp_path / 'in.json', '--topdown', *refiner,
+    command(tmp_path / 'in.json', '--topdown', *refiner,
             '--img-dir', data, '--ann-file', data / 'persons.json', '--out',
             tmp_path / 'out.json')
-    table = capsys.readouterr().out.split('before  after\n')[1].splitlines()
-    assert table == [
-        'AP        0.300  1.000', 'AP .5     1.000  1.000',
-        'AP .75    0.000  1.000', 'AP (M)    0.300  1.000',
-        'AP (L)   -1.000 -1.000', 'AR        0.300  1.000',
-        f'of all {len(SIZES)} images of {data / "persons.json"}, of which the '
-        'results have 1']
+    said = capsys.readouterr().out.splitlines()
+    start, = (i for i, line in enumerate(said) if line.split() == [
+        'before', 'after'])
+    assert [line.rsplit(maxsplit=2) for line in said[start + 2:-1]] == [
+        ['AP', '0.300', '1.000'], ['AP .5', '1.000', '1.000'],
+        ['AP .75', '0.000', '1.000'], ['AP (M)', '0.300', '1.000'],
+        ['AP (L)', '-1.000', '-1.000'], ['AR', '0.300', '1.000']]
+    assert said[-1] == (f'of all {len(SIZES)} images of '
+                        f'{data / "persons.json"}, of which the results have '
+                        '1')
 
 
-def test_figures_of_perfect_results_and_of_none(data):
+def test_annotations_need_no_names_of_keypoints(data, refiner):
+    """Those of the refiner stand in, as MMPose's metainfo does."""
     content = json.loads((data / 'persons.json').read_text())
-    before = copy.deepcopy(content)
-    truth, = content['annotations']
-    coco, sigmas = ground_truth(content, K), np.full(K, .05)
-    perfect = [dict(image_id=1, keypoints=truth['keypoints'], score=1.)]
-    figures = keypoint_figures(coco, perfect, sigmas)
-    assert figures == pytest.approx({
-        'AP': 1, 'AP .5': 1, 'AP .75': 1, 'AP (M)': 1, 'AP (L)': -1, 'AR': 1})
-    assert 'bbox' not in perfect[0] and 'area' not in perfect[0]
-    assert keypoint_figures(coco, [], sigmas)['AP'] == 0
-    assert content == before
+    results = [dict(image_id=1, score=1.,
+                    keypoints=content['annotations'][0]['keypoints'])]
+    del content['categories'][0]['keypoints']
+    score = scorer(Refiner(*refiner), content)
+    assert score(results)['AP'] == pytest.approx(1)
+    for nothing in (None, dict(images=[]), dict(annotations=[dict(id=1)])):
+        assert scorer(Refiner(*refiner), nothing)(results) == {}
 
 
-def test_the_size_of_results_without_bbox_is_that_of_what_is_found(data):
-    """A false positive is small, and not wrong among medium persons, if the
-    (0, 0) of missing keypoints does not count."""
-    content = json.loads((data / 'persons.json').read_text())
-    coco, sigmas = ground_truth(content, K), np.full(K, .05)
-    perfect = dict(image_id=1, score=.5,
-                   keypoints=content['annotations'][0]['keypoints'])
-    points = np.zeros((K, 3))
-    points[:2] = (60, 60, .5), (70, 70, .5)  # 10^2 pixels, not 70^2
-    wrong = dict(image_id=1, score=.9, keypoints=points.ravel().tolist())
-    alone = keypoint_figures(coco, [wrong, perfect], sigmas)
-    assert alone['AP (M)'] == pytest.approx(1)
-    assert alone['AP'] == pytest.approx(.5)
-    # of either order, with and without bbox
-    for results in ([dict(wrong, bbox=[60, 60, 10, 10]), perfect],
-                    [perfect, dict(wrong, bbox=[60, 60, 10, 10])]):
-        assert keypoint_figures(coco, results, sigmas) == alone
-
-
-def test_rescoring(monkeypatch, tmp_path, data, refiner):
-    command(monkeypatch, data / 'predictions.json', '--topdown', *refiner,
+def test_rescoring(tmp_path, data, refiner):
+    command(data / 'predictions.json', '--topdown', *refiner,
             '--img-dir', data, '--out', tmp_path / 'out.json', '--rescore')
     for result in json.loads((tmp_path / 'out.json').read_text()):
         scores = np.reshape(result['keypoints'], (K, 3))[:, 2]
         assert result['score'] == pytest.approx(scores.mean())
 
 
-def test_results_of_nobody(monkeypatch, tmp_path, data, refiner):
+def test_results_of_nobody(tmp_path, data, refiner):
     (tmp_path / 'in.json').write_text('[]')
-    command(monkeypatch, tmp_path / 'in.json', '--topdown', *refiner,
+    command(tmp_path / 'in.json', '--topdown', *refiner,
             '--img-dir', data, '--out', tmp_path / 'out.json')
     assert json.loads((tmp_path / 'out.json').read_text()) == []
 
@@ -316,12 +272,12 @@ def rle(h, w):
 
 OUTSIDE = dict(bbox=[300, 10, 20, 20])
 REFUSED = {
-    'no results': (None, r'in\.json does not exist'),
-    'damaged': ('[{', r'in\.json is not JSON .* damaged'),
-    'annotations': (dict(images=[]), 'holds a dict, not a list of results'),
-    'numbers': ([1], r'result 0 of .* is 1, not a person: give'),
+    'no results': (None, r'in\.json .*exist'),
+    'damaged': ('[{', r'in\.json .* JSON .* damaged'),
+    'annotations': (dict(images=[]), r'in\.json .* dict, not a list'),
+    'numbers': ([1], r'result 0 .* is 1, not a person'),
     'masks alone': ([dict(image_id=1, score=1, segmentation=rle(9, 9))],
-                    r"has no 'keypoints': .* must have image_id, score, keyp"),
+                    r"result 0 .* no 'keypoints'"),
     'no score': ([{k: v for k, v in result().items() if k != 'score'}],
                  "result 0 .* has no 'score'"),
     'no triples': ([result(keypoints=[1, 2])], 'has 2 numbers of keypoints: '
@@ -366,13 +322,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize('fault', REFUSED)
-def test_faulty_results_are_named(monkeypatch, tmp_path, capsys, data,
+def test_faulty_results_are_named(tmp_path, capsys, data,
                                   refiner, fault):
     content, words = REFUSED[fault]
     if content is not None:
         (tmp_path / 'in.json').write_text(
             content if isinstance(content, str) else json.dumps(content))
-    refuse(monkeypatch, capsys, words, tmp_path / 'in.json', '--topdown',
+    refuse(capsys, words, tmp_path / 'in.json', '--topdown',
            *refiner, '--img-dir', data, '--ann-file', data / 'persons.json',
            '--out', tmp_path / 'out.json')
     assert not (tmp_path / 'out.json').exists()
@@ -415,7 +371,7 @@ ANNOTATIONS = {
     'no box': (dict(annotations=[dict(id=3, image_id=1, category_id=1,
                                       iscrowd=0, num_keypoints=1,
                                       keypoints=[0] * 51)]),
-               'annotation 3 has no bbox: keypoints cannot be evaluated'),
+               "annotation 3 has no 'bbox'"),
     'other keypoints': (dict(annotations=[dict(
         id=3, image_id=1, category_id=1, iscrowd=0, num_keypoints=1,
         keypoints=[0] * 42, bbox=[1, 2, 3, 4])]), 'annotation 3 has 42 numb'),
@@ -423,20 +379,20 @@ ANNOTATIONS = {
 
 
 @pytest.mark.parametrize('fault', ANNOTATIONS)
-def test_faulty_annotations_are_named(monkeypatch, tmp_path, capsys, data,
+def test_faulty_annotations_are_named(tmp_path, capsys, data,
                                       refiner, fault):
     content, words = ANNOTATIONS[fault]
     if isinstance(content, dict):
         whole = json.loads((data / 'persons.json').read_text())
         content = {**whole, **content}
     (tmp_path / 'ann.json').write_text(json.dumps(content))
-    refuse(monkeypatch, capsys, words, data / 'predictions.json', '--topdown',
+    refuse(capsys, words, data / 'predictions.json', '--topdown',
            *refiner, '--img-dir', data, '--ann-file', tmp_path / 'ann.json',
            '--out', tmp_path / 'out.json')
     assert not (tmp_path / 'out.json').exists()
 
 
-def test_arguments_are_checked_before_the_work(monkeypatch, tmp_path, capsys,
+def test_arguments_are_checked_before_the_work(tmp_path, capsys,
                                                data, refiner):
     (tmp_path / 'file').touch()
     for words, more in (
@@ -445,20 +401,16 @@ def test_arguments_are_checked_before_the_work(monkeypatch, tmp_path, capsys,
             (r'--out .*file/out\.json: .*file is not a folder',
              ['--out', tmp_path / 'file/out.json'])):
         # the results do not exist either, and come later
-        refuse(monkeypatch, capsys, words, 'no.json', '--topdown', *refiner,
+        refuse(capsys, words, 'no.json', '--topdown', *refiner,
                '--img-dir', data, '--out', tmp_path / 'out.json', *more)
 
 
-def refuse(monkeypatch, capsys, words, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        command(monkeypatch, *arguments)
-    assert stop.value.code == 2
-    message = capsys.readouterr().err
-    assert 'usage: refine.py' in message
+def refuse(capsys, words, *arguments):
+    message = refusal(capsys, refine.main, *arguments)
     assert re.search(words, message.replace('\n', ' ')), message
 
 
-def test_faulty_models_and_files_are_named(monkeypatch, tmp_path, capsys,
+def test_faulty_models_and_files_are_named(tmp_path, capsys,
                                            data, weights, refiner):
     config, checkpoint = refiner
     ssa = str(weights / 'ssa_tiny_64.pth')
@@ -516,5 +468,5 @@ def test_faulty_models_and_files_are_named(monkeypatch, tmp_path, capsys,
              data, ['--masks', tmp_path / 'no_masks.json']),
             ('batch_size must be 1 or more', results, refiner, data,
              ['--batch-size', 0])):
-        refuse(monkeypatch, capsys, words, given, '--topdown', *topdown,
+        refuse(capsys, words, given, '--topdown', *topdown,
                '--img-dir', images, '--out', tmp_path / 'out.json', *more)

@@ -1,139 +1,38 @@
-"""Planted errors, hand arithmetic, and the figures of the published tool.
+"""Planted errors, hand arithmetic, and the numbers of the published tool.
 
 ``data/diagnosis_published.json`` holds what the published tool (coco-analyze)
 says of the people and results made here by rule, and of coco_mini's with the
 same rule. Of its code only ``numpy.float`` and the lengths that it gives to
 ``numpy.linspace`` were changed, to run on Python 3. Without zero-filled
-keypoints all figures agree; with them, all but those after mending the scores.
+keypoints all numbers agree; with them, all but those after fixing the scores.
 """
 import copy
 import json
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from degraded_results import (FIGURE, SIGMAS, annotation, dataset_of, degraded,
+                              people, result)
+from factories import COCO_FLIP, COCO_MINI, COCO_NAMES, DATA
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmpose_ssa.diagnosis import errors
-from mmpose_ssa.diagnosis.errors import (GOOD, INVERSION, JITTER, MISS, SWAP,
-                                         UNLABELLED, classify)
-from mmpose_ssa.diagnosis.evaluator import (KINDS, diagnose, rescore,
+from mmpose_ssa.decoding.refinement import keypoint_similarity
+from mmpose_ssa.diagnosis import diagnose, evaluator
+from mmpose_ssa.diagnosis.evaluator import (GOOD, INVERSION, JITTER, KINDS,
+                                            MISS, SWAP, UNLABELLED, Evaluator,
+                                            classify, fix_scores,
                                             suppress_duplicates)
 from mmpose_ssa.diagnosis.oks import OksEvaluation
 from mmpose_ssa.diagnosis.results import read_results, read_truth
 
-PUBLISHED = Path(__file__).parents[1] / 'data/diagnosis_published.json'
+PUBLISHED = DATA / 'diagnosis_published.json'
 COCO_RANGE = (0, 1e10)
-
-# A standing person, 70 x 98 units.
-FIGURE = np.array([
-    (50, 10), (55, 6), (45, 6), (61, 9), (39, 9), (70, 28), (30, 28),
-    (78, 46), (22, 46), (84, 62), (16, 62), (62, 60), (38, 60), (64, 82),
-    (36, 82), (65, 104), (35, 104)], float)
-SIDES = ('eye', 'ear', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
-NAMES = ['nose', *(f'{side}_{part}' for part in SIDES
-                   for side in ('left', 'right'))]
-FLIP = np.array([0, *(k + 1 if k % 2 else k - 1 for k in range(1, 17))])
-SIGMAS = np.array([.026, .025, .025, .035, .035, .079, .079, .072, .072, .062,
-                   .062, .107, .107, .087, .087, .089, .089])
-
-# --- people and results by rule ---------------------------------------------
-
-
-def dataset_of(annotations, images=3, names=NAMES):
-    return dict(images=[dict(id=i + 1) for i in range(images)],
-                annotations=annotations,
-                categories=[dict(id=1, name='person', keypoints=list(names))])
-
-
-def annotation(points, number=7, image=1, **more):
-    """A person at (K, 2) or (K, 3) points, area 10000."""
-    if np.shape(points)[1] == 2:
-        points = np.column_stack([points, np.full(len(points), 2)])
-    corner, size = points[:, :2].min(axis=0), np.ptp(points[:, :2], axis=0)
-    return dict(dict(
-        id=number, image_id=image, category_id=1, iscrowd=0, area=1e4,
-        keypoints=points.ravel().tolist(), bbox=[*corner, *size],
-        num_keypoints=int((points[:, 2] > 0).sum())), **more)
-
-
-def result(points, score=.9, image=1):
-    if np.shape(points)[1] == 2:
-        points = np.column_stack([points, np.full(len(points), .5)])
-    return dict(image_id=image, category_id=1, score=score,
-                keypoints=points.ravel().tolist())
-
-
-def people(seed, images=20):
-    """Annotated persons; crowds, tiny and unlabelled ones among them."""
-    rng = np.random.RandomState(seed)  # its stream never changes
-    annotations = []
-    for image in range(1, images + 1):
-        for _ in range(rng.randint(0, 6)):
-            scale = rng.uniform(.4, 3)
-            points = FIGURE * scale + rng.uniform(20, 300, 2)
-            points += rng.normal(0, 3, (17, 2)) * scale
-            visible = rng.choice(3, 17, p=[.2, .2, .6])
-            fate = rng.uniform()
-            if fate < .12:
-                visible[:] = 0
-            points = np.column_stack([points, visible]).round(2)
-            box = np.prod(np.ptp(points[:, :2], axis=0))
-            new = annotation(
-                points, 100 + len(annotations), image, iscrowd=int(fate < .04),
-                area=round(box * rng.uniform(.2, .6), 2))
-            points[visible == 0] = 0
-            annotations.append(dict(new, keypoints=points.ravel().tolist()))
-    return dataset_of(annotations, images)
-
-
-def degraded(dataset, seed, missing=0.):
-    """Results with every kind of error, made of the annotations.
-
-    Args:
-        dataset: Annotations of COCO's keypoints.
-        seed: Of the random numbers.
-        missing: Probability of a keypoint to be zero-filled.
-    """
-    rng = np.random.RandomState(seed)
-    results = []
-
-    def add(image, points, score):
-        points = np.column_stack([points, rng.uniform(.1, 1, 17)])
-        points[rng.uniform(size=17) < missing] = 0
-        results.append(result(points.round(2), round(score, 4), image))
-
-    for image in (image['id'] for image in dataset['images']):
-        persons = [ann for ann in dataset['annotations']
-                   if ann['image_id'] == image]
-        truths = np.reshape([ann['keypoints'] for ann in persons],
-                            (-1, 17, 3))
-        for ann, truth in zip(persons, truths):
-            x, y, w, h = ann['bbox']
-            somewhere = rng.uniform((x, y), (x + w, y + h), (17, 2))
-            where = np.where(truth[:, 2:] > 0, truth[:, :2], somewhere)
-            for times in range(rng.choice(4, p=[.1, .7, .15, .05])):
-                spread = rng.choice([.01, .05, .1]) * np.sqrt(ann['area'])
-                points = where + rng.normal(0, spread, (17, 2))
-                fate = rng.uniform(size=(17, 1))
-                points = np.where(fate < .12, points[FLIP], points)
-                other = truths[rng.randint(len(truths))]
-                near = other[:, :2] + rng.normal(0, spread / 3, (17, 2))
-                take = (fate > .12) & (fate < .25) & (other[:, 2:] > 0)
-                points = np.where(take, near, points)
-                points = np.where(fate > .9, somewhere, points)
-                add(image, points, rng.uniform(.2, 1) * .8**times)
-        for _ in range(25 if image % 10 == 3 else rng.randint(0, 3)):
-            shift = rng.uniform(0, 400, 2)
-            add(image, FIGURE * rng.uniform(.1, 2) + shift, rng.uniform(0, .7))
-    return [results[i] for i in rng.permutation(len(results))]
-
+FLIP = np.array(COCO_FLIP)
 
 def diagnosis(dataset, results, area_range=(32**2, 1e10), sigmas=None):
-    truth = read_truth(dataset, sigmas)
-    return diagnose(truth, read_results(results, truth), area_range)
+    return diagnose(dataset, results, area_range, sigmas)
 
 
 # --- the published tool -----------------------------------------------------
@@ -141,12 +40,11 @@ def diagnosis(dataset, results, area_range=(32**2, 1e10), sigmas=None):
 
 @lru_cache(maxsize=None)
 def published_case(name):
-    """The published figures, annotations, results, and our diagnosis."""
+    """The published numbers, annotations, results, and our diagnosis."""
     case = json.loads(PUBLISHED.read_text())[name]
     if name.startswith('coco_mini'):
         split = name.split()[1]
-        path = (Path(__file__).parents[3] / 'shared/data/coco_mini/annotations'
-                / f'person_keypoints_{split}2017.json')
+        path = COCO_MINI / f'annotations/person_keypoints_{split}2017.json'
         if not path.is_file():
             pytest.skip(f'needs the COCO annotations {path}')
         dataset = json.loads(path.read_text())
@@ -160,7 +58,7 @@ CASES = ('drawn', 'drawn zero-filled', 'coco_mini val', 'coco_mini train')
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_all_figures_are_those_of_the_published_tool(name):
+def test_all_numbers_are_those_of_the_published_tool(name):
     case, dataset, _, got = published_case(name)
     # each keypoint of each matched person
     annotations = {ann['id']: ann for ann in dataset['annotations']}
@@ -169,7 +67,7 @@ def test_all_figures_are_those_of_the_published_tool(name):
         visible = annotations[match['annotation_id']]['keypoints'][2::3]
         kinds[str(match['result'])] = [match['annotation_id'], ''.join(
             match['errors'].get(name, 'good')[0] if v else '-'
-            for name, v in zip(NAMES, visible))]
+            for name, v in zip(COCO_NAMES, visible))]
     assert kinds == case['persons']
     assert got.counts.tolist() == case['counts']
     assert (got.counts.sum(axis=0) > 5).all()  # every kind occurs
@@ -208,7 +106,7 @@ def test_unmatched_persons_are_the_published_ones_that_count(name):
 
 @pytest.mark.parametrize('area_range', [(32**2, 1e10), COCO_RANGE,
                                         (32**2, 96**2)])
-def test_ap_before_mending_is_that_of_cocoeval(area_range):
+def test_ap_before_fixing_is_that_of_cocoeval(area_range):
     dataset, results = people(3), degraded(people(3), 4, .1)
     coco = COCO()
     coco.dataset = copy.deepcopy(dataset)
@@ -229,7 +127,7 @@ def test_ap_before_mending_is_that_of_cocoeval(area_range):
 
 
 def judged(points, *truths, areas=None):
-    """Kinds and mended points of a person; full visibility, area 10000."""
+    """Kinds and fixed points of a person; full visibility, area 10000."""
     truths = np.array([np.column_stack([t, np.full(17, 2)]) for t in truths])
     points = np.column_stack([points, np.ones(17)])
     areas = np.array(areas or [1e4] * len(truths))
@@ -242,24 +140,22 @@ def test_the_thresholds_of_the_nose_in_pixels(distance, kind):
     # KS = exp(-d^2 / (2 * 10000 * 0.052^2)): 0.85 at 2.9646, 0.5 at 6.1226
     points = FIGURE.copy()
     points[0, 1] -= distance
-    kinds, mended = judged(points, FIGURE)
+    kinds, fixed = judged(points, FIGURE)
     assert kinds.tolist() == [kind] + [GOOD] * 16
     # the distances above, halved as in the published tool, to the right
     moved = {GOOD: points[0] - FIGURE[0], JITTER: (1.4823, 0),
              MISS: (3.0613, 0)}[kind]
-    assert mended[0] == pytest.approx(FIGURE[0] + moved, abs=1e-4)
-    assert (mended[1:] == FIGURE[1:]).all()
+    assert fixed[0] == pytest.approx(FIGURE[0] + moved, abs=1e-4)
+    assert (fixed[1:] == FIGURE[1:]).all()
 
 
 def test_a_similarity_of_the_threshold_itself_is_good(monkeypatch):
     points = FIGURE.copy()
     points[0] += 2, 1
-    exact = errors.keypoint_similarities(
-        points, np.dstack([FIGURE[None], np.ones((1, 17))]), np.array([1e4]),
-        SIGMAS)[0, 0]
-    monkeypatch.setattr(errors, 'GOOD_KS', exact)
+    exact = keypoint_similarity(points, FIGURE, 1e4, SIGMAS)[0]
+    monkeypatch.setattr(evaluator, 'GOOD_KS', exact)
     assert judged(points, FIGURE)[0][0] == GOOD
-    monkeypatch.setattr(errors, 'GOOD_KS', exact + 1e-9)
+    monkeypatch.setattr(evaluator, 'GOOD_KS', exact + 1e-9)
     assert judged(points, FIGURE)[0][0] == JITTER
 
 
@@ -271,12 +167,12 @@ def test_each_planted_error_is_found_and_nothing_else():
     points[7] = other[7]         # left elbow on the other's
     points[16] = other[15]       # right ankle on the other's left one
     points[5] += 0, 90           # left shoulder nowhere
-    kinds, mended = judged(points, FIGURE, other)
+    kinds, fixed = judged(points, FIGURE, other)
     expected = np.full(17, GOOD)
     expected[[13, 9, 7, 16, 5]] = JITTER, INVERSION, SWAP, SWAP, MISS
     assert kinds.tolist() == expected.tolist()
     # inversions and swaps keep their KS, here 1: onto the point itself
-    assert mended[[9, 7, 16]] == pytest.approx(FIGURE[[9, 7, 16]])
+    assert fixed[[9, 7, 16]] == pytest.approx(FIGURE[[9, 7, 16]])
 
 
 def test_the_closest_decides_even_above_the_good_threshold():
@@ -291,13 +187,13 @@ def test_the_closest_decides_even_above_the_good_threshold():
     assert judged(FIGURE, FIGURE)[0][0] == GOOD
 
 
-def test_mended_inversions_keep_their_similarity():
+def test_fixed_inversions_keep_their_similarity():
     points = FIGURE.copy()
     points[9] = FIGURE[10] + (8, 0)
     # 8 px from the wrong wrist; published halving: to 4 px from the right one
-    kinds, mended = judged(points, FIGURE)
+    kinds, fixed = judged(points, FIGURE)
     assert kinds[9] == INVERSION
-    assert mended[9] == pytest.approx(FIGURE[9] + (4, 0))
+    assert fixed[9] == pytest.approx(FIGURE[9] + (4, 0))
 
 
 def test_unlabelled_points_are_of_no_kind():
@@ -305,10 +201,10 @@ def test_unlabelled_points_are_of_no_kind():
     truth[0, [3, 10]] = 0
     points = np.column_stack([FIGURE, np.ones(17)])
     points[9, :2] = FIGURE[10]  # on the right wrist, which is not labelled
-    kinds, mended = classify(points, truth, np.array([1e4]), SIGMAS, FLIP)
+    kinds, fixed = classify(points, truth, np.array([1e4]), SIGMAS, FLIP)
     assert kinds[[3, 10]].tolist() == [UNLABELLED] * 2
     assert kinds[9] == MISS
-    assert (mended[[3, 10]] == FIGURE[[3, 10]]).all()
+    assert (fixed[[3, 10]] == FIGURE[[3, 10]]).all()
 
 
 def test_zero_filled_points_are_missed_even_at_the_corner():
@@ -317,9 +213,9 @@ def test_zero_filled_points_are_missed_even_at_the_corner():
     points = np.column_stack([figure, np.full(17, .5)])
     points[0] = 0
     areas = np.array([1e4])
-    kinds, mended = classify(points, truth, areas, SIGMAS, FLIP)
+    kinds, fixed = classify(points, truth, areas, SIGMAS, FLIP)
     assert kinds.tolist() == [MISS] + [GOOD] * 16
-    assert mended[0] == pytest.approx((1 + 3.0613, 1), abs=1e-4)
+    assert fixed[0] == pytest.approx((1 + 3.0613, 1), abs=1e-4)
     points[0, 2] = .1  # found there indeed
     assert classify(points, truth, areas, SIGMAS, FLIP)[0][0] == GOOD
 
@@ -327,7 +223,7 @@ def test_zero_filled_points_are_missed_even_at_the_corner():
 # --- whole diagnoses --------------------------------------------------------
 
 
-def test_perfect_results_leave_nothing_to_mend():
+def test_perfect_results_leave_nothing_to_fix():
     dataset = people(5)
     results = [
         result(np.reshape(ann['keypoints'], (-1, 3)), .5, ann['image_id'])
@@ -348,7 +244,7 @@ def test_perfect_results_leave_nothing_to_mend():
 def test_errors_are_told_of_the_right_person_once():
     first, second = FIGURE + 20, FIGURE + (220, 20)
     points = second.copy()
-    points[FLIP[9]], points[9] = second[9], second[FLIP[9]]
+    points[10], points[9] = second[9], second[10]
     points[0] = 0, 0
     points = np.column_stack([points, np.full(17, .5)])
     points[0, 2] = 0
@@ -391,7 +287,7 @@ def test_one_person_found_where_none_is():
     assert got.gains['miss'] == 0
 
 
-def test_a_mended_keypoint_reaches_the_fourth_root():
+def test_a_fixed_keypoint_reaches_the_fourth_root():
     def lowered(similarity):
         """All keypoints too low by what gives this KS."""
         lower = np.sqrt(-np.log(similarity) * 8 * 1e4) * SIGMAS
@@ -411,7 +307,7 @@ def test_a_mended_keypoint_reaches_the_fourth_root():
 
 
 @pytest.mark.parametrize('seed', [1, 2])
-def test_shares_add_up_and_everything_mended_is_perfect(seed):
+def test_shares_add_up_and_everything_fixed_is_perfect(seed):
     got = diagnosis(people(seed), degraded(people(seed), seed, .1))
     assert sum(got.shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in got.shares.values())
@@ -456,7 +352,8 @@ def test_nothing_given_is_changed():
     truth = read_truth(dataset)
     persons = read_results(results, truth)
     read = copy.deepcopy(persons)
-    diagnose(truth, persons)
+    diagnose(dataset, results)
+    Evaluator(truth, persons).diagnosis()
     assert (dataset, results) == before and persons == read
 
 
@@ -497,16 +394,15 @@ def test_the_best_scores_are_what_each_person_reaches():
     persons = read_results([
         result(FIGURE + 300, .9), result(half, .2),
         result(FIGURE, .5, image=2)], truth)
-    better = rescore(persons, OksEvaluation(truth, persons, COCO_RANGE),
-                     SIGMAS)
-    scores = {person['index']: person['score'] for person in better}
+    better = fix_scores(OksEvaluation(truth, persons, COCO_RANGE), {})
+    scores = {person['index']: person['score'] for person in better.persons}
     # a crowd is not to be found; nobody is in the second image
     assert scores == pytest.approx({0: 0, 1: .6, 2: 0}, abs=1e-6)
 
 
 # --- other data sets --------------------------------------------------------
 
-CROWDPOSE = [*NAMES[5:], 'head', 'neck']
+CROWDPOSE = [*COCO_NAMES[5:], 'head', 'neck']
 
 
 def test_fourteen_keypoints_as_crowdpose_has_them():

@@ -1,14 +1,12 @@
 """The command: its tables, JSON and chart, and what it says to mistakes."""
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import cv2
+import diagnose
 import numpy as np
 import pytest
+from factories import refusal
 
-TOOL = str(Path(__file__).parents[2] / 'tools/diagnose.py')
 NAMES = ['nose', 'left_eye', 'right_eye']
 POINTS = np.array([(50, 90), (80, 10), (20, 10)], float)
 # AP of results that find one of two persons: 51 of 101 points of the curve
@@ -43,9 +41,8 @@ def files(tmp_path):
     return tmp_path
 
 
-def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['diagnose.py', *map(str, arguments)])
-    runpy.run_path(TOOL, run_name='__main__')
+def command(*arguments):
+    diagnose.main(list(map(str, arguments)))
 
 
 def both(files):
@@ -62,8 +59,8 @@ def cells(text, title):
     return {row[0]: row[1:] for row in rows}
 
 
-def test_the_tables(monkeypatch, capsys, files):
-    command(monkeypatch, *both(files))
+def test_the_tables(capsys, files):
+    command(*both(files))
     text = capsys.readouterr().out
     shares = cells(text, 'Share of the labelled')
     assert shares[''] == ['good', 'jitter', 'inversion', 'swap', 'miss']
@@ -73,7 +70,7 @@ def test_the_tables(monkeypatch, capsys, files):
     # OKS 1/3 is no match at 0.5: the inverted one counts twice, and the ghost
     assert unmatched['one'] == ['0', '0', '1', '1']
     assert unmatched['two'] == ['2', '2', '2', '2']
-    gains = cells(text, 'mending each kind alone')
+    gains = cells(text, 'fixing each kind alone')
     assert gains[''] == ['AP', 'miss', 'swap', 'inversion', 'jitter', 'score',
                          'false positive', 'false negative']
     assert gains['one'] == ['50.5', *['0.0'] * 6, '49.5']
@@ -86,8 +83,8 @@ def test_the_tables(monkeypatch, capsys, files):
     assert cells(text, 'one: share of each')['nose'][:2] == ['1', '100.0']
 
 
-def test_the_json_holds_what_the_tables_say(monkeypatch, capsys, files):
-    command(monkeypatch, *both(files), '--out', files / 'out/there',
+def test_the_json_holds_what_the_tables_say(capsys, files):
+    command(*both(files), '--out', files / 'out/there',
             '--labels', 'first', 'second')
     text = (files / 'out/there/diagnosis.md').read_text()
     assert text == capsys.readouterr().out[:-1]
@@ -116,8 +113,8 @@ def heights(picture, color):
     return [int(np.median(hit[:, group].sum(axis=0))) for group in groups]
 
 
-def test_the_chart_has_a_bar_for_each_share_and_gain(monkeypatch, files):
-    command(monkeypatch, *both(files), '--out', files)
+def test_the_chart_has_a_bar_for_each_share_and_gain(files):
+    command(*both(files), '--out', files)
     picture = cv2.imread(str(files / 'diagnosis.png'))
     # matplotlib's first two colours
     good, negative = heights(picture, (180, 119, 31))
@@ -128,22 +125,22 @@ def test_the_chart_has_a_bar_for_each_share_and_gain(monkeypatch, files):
     assert negative / other == pytest.approx(1 - HALF, abs=.02)
 
 
-def test_other_areas_and_sigmas(monkeypatch, capsys, files):
+def test_other_areas_and_sigmas(capsys, files):
     one, _, truth = both(files)
     text = truth.read_text().replace('"area": 10000.0', '"area": 900', 1)
     truth.write_text(text.replace('nose', 'tail'))
     sigmas = ['--sigmas', .1, .1, .1]
-    command(monkeypatch, one, truth, *sigmas)
+    command(one, truth, *sigmas)
     assert cells(capsys.readouterr().out, 'alone')['one'][0] == '100.0'
     # the small one, not found, counts as well
-    command(monkeypatch, one, truth, *sigmas, '--area-range', 0, 1e10)
+    command(one, truth, *sigmas, '--area-range', 0, 1e10)
     assert cells(capsys.readouterr().out, 'alone')['one'][0] == '50.5'
 
 
 @pytest.mark.parametrize('change, message', [
     (dict(results='[]'), 'one.keypoints.json: the results are empty'),
-    (dict(results='[{"image'), r'one.keypoints.json is not JSON (Unterm'),
-    (dict(results=None), 'one.keypoints.json'),
+    (dict(results='[{"image'), 'one.keypoints.json is not JSON (Unterm'),
+    (dict(results=None), 'one.keypoints.json does not exist'),
     (dict(truth='{}'), "truth.json: 'images' must be a list"),
     (dict(truth='[]'), 'are results and annotations interchanged?'),
     (dict(results=json.dumps([person(POINTS, image_id=9, score=1)])),
@@ -152,22 +149,18 @@ def test_other_areas_and_sigmas(monkeypatch, capsys, files):
     (dict(arguments=['--sigmas', '1', '1']), '3 keypoints need as many'),
     (dict(arguments=['--area-range', '1', '2']), 'has an area in [1.0, 2.0]'),
     (dict(arguments=['--labels', 'a', 'b']), '1 results need as many differ'),
-    (dict(arguments=['--out', TOOL]), 'File exists'),
+    (dict(arguments=['--out', diagnose.__file__]), 'File exists'),
 ])
-def test_mistakes_are_told_with_their_cure(monkeypatch, capsys, files, change,
-                                           message):
+def test_mistakes_are_told_with_their_cure(capsys, files, change, message):
     one, _, truth = both(files)
     truth.write_text(change.get('truth', truth.read_text()))
     one.write_text(change.get('results', one.read_text()) or '')
     if 'results' in change and change['results'] is None:
         one.unlink()
-    with pytest.raises(SystemExit) as stop:
-        command(monkeypatch, one, truth, *change.get('arguments', []))
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refusal(capsys, diagnose.main, one, truth,
+                              *change.get('arguments', []))
 
 
-def test_annotations_alone_are_not_enough(monkeypatch, capsys, files):
-    with pytest.raises(SystemExit):
-        command(monkeypatch, files / 'truth.json')
-    assert 'ANNOTATIONS' in capsys.readouterr().err
+def test_annotations_alone_are_not_enough(capsys, files):
+    assert 'ANNOTATIONS' in refusal(capsys, diagnose.main,
+                                    files / 'truth.json')
