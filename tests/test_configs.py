@@ -233,8 +233,7 @@ def test_crowdpose_needs_no_masks(train_and_test):
         CONFIGS / 'ssa/ssa_r101_640_naive_crowdpose.py',
         f'refit(_base_, train={data}, test={data})')
     assert 0 <= metrics['crowdpose/AP'] <= 1
-    # nobody supervises
-    assert [step['mask_error'] for step in log] == [0, 0]
+    assert not any('mask_error' in step for step in log)  # nobody has a mask
     assert all(step['loss'] == step['loss_kpt'] > 0 for step in log)
 
 
@@ -342,7 +341,8 @@ def test_a_step_reaches_every_parameter(load, trained, name):
         trained[key] = gradients_of(options)
     losses, gradients = trained[key]
     naive = options['neck'].get('association') == 'naive'
-    assert set(losses) == {'loss_kpt', 'mask_error' if naive else 'loss_mask'}
+    assert set(losses) == {'loss_kpt', 'mask_error', *(
+        [] if naive else ['loss_mask'])}
     assert all(math.isfinite(loss) and loss > 0 for loss in losses.values())
     assert all(math.isfinite(size) for size in gradients.values()), gradients
     none = {name for name, size in gradients.items() if size == 0}

@@ -17,7 +17,8 @@ class Curves(NamedTuple):
     Attributes:
         steps: (T,) training iterations.
         heatmap: (T,) heatmap loss.
-        mask: (T,) instance mask loss without its weight beta.
+        mask: (T,) instance mask loss without its weight beta; NaN where it
+            was not logged yet.
     """
     steps: np.ndarray
     heatmap: np.ndarray
@@ -34,7 +35,8 @@ def read_run(work_dir: str) -> Curves:
 
     Raises:
         FileNotFoundError: If there is no log, or none of the run's config.
-        ValueError: If a log is damaged, or none is of a training of SSA.
+        ValueError: If a log is damaged, or none is of a training of SSA on
+            masks.
     """
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not logs:
@@ -49,6 +51,9 @@ def read_run(work_dir: str) -> Curves:
     if not entries:
         raise ValueError(f'{work_dir} has no training losses in its logs: '
                          'give the work_dir of a training')
+    if all(np.isnan(entry['mask_error']) for entry in entries):
+        raise ValueError(f'{work_dir} has training losses without mask_error: '
+                         'give the work_dir of a training of SSA on masks')
     return Curves(*(np.array([entry[key] for entry in entries])
                     for key in ('step', 'loss_kpt', 'mask_error')))
 
@@ -56,16 +61,12 @@ def read_run(work_dir: str) -> Curves:
 def read_log(log: Path) -> List[Dict[str, float]]:
     """Training entries with ``step``, ``loss_kpt`` and ``mask_error``."""
     entries = [entry for entry in parse_log(log) if 'loss_kpt' in entry]
-    if any('loss_mask' in entry for entry in entries):
-        beta = read_beta(log.parent / 'config.py')
-        entries = [{**entry, 'mask_error': entry['loss_mask'] / beta}
-                   if 'loss_mask' in entry else entry for entry in entries]
     for entry in entries:
-        if not {'step', 'mask_error'} <= entry.keys():
-            raise ValueError(
-                f'{log} has training losses with neither loss_mask nor '
-                f'mask_error, or without step ({sorted(entry)}): give the '
-                'work_dir of a training of SSA')
+        # not logged until a batch shows a person with a mask
+        entry.setdefault('mask_error', np.nan)
+        if 'step' not in entry:
+            raise ValueError(f'{log} has training losses without step '
+                             f'({sorted(entry)}): copy the log again')
     return entries
 
 
@@ -83,31 +84,6 @@ def parse_log(log: Path) -> List[dict]:
                     f'({error}): take the line out, or copy the log again'
                 ) from error
     return entries
-
-
-def read_beta(config: Path) -> float:
-    """The weight of the mask loss in the config of a run that logged it."""
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-    from mmpose.registry import MODELS
-
-    import mmpose_ssa.register  # noqa: F401  registers the loss
-    init_default_scope('mmpose')
-    if not config.is_file():
-        raise FileNotFoundError(
-            f'{config} does not exist, which has the weight of the mask loss: '
-            "copy the run's config there")
-    try:
-        cfg = Config.fromfile(config, import_custom_modules=False)
-        beta = MODELS.build(cfg.model.head.mask_loss).loss_weight
-        if not beta:
-            raise TypeError(f'{beta}, with which no loss_mask is logged')
-    except (AttributeError, KeyError, NameError, SyntaxError,
-            TypeError) as error:
-        raise ValueError(
-            f'{config} does not say the weight of the mask loss ({error}): '
-            "copy the run's config there") from error
-    return beta
 
 
 def plot(runs: Dict[str, Curves], out: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..decoding.coordinates import content_box
 from .attention import Attention, MeanAttention
+from .losses import count_persons
 
 Features = Tuple[Attention, Tensor]
 
@@ -31,8 +32,7 @@ class SSAHead(HeatmapHead):
         deconv_kernel_sizes: As many.
         loss: The heatmap loss; its weight is alpha.
         mask_loss: The instance mask loss; its weight is beta. With weight 0
-            it is not a loss: ``mask_error`` is logged instead of
-            ``loss_mask``.
+            nothing is trained by it.
         decoder: The codec, :class:`AttentionGrouping`.
         init_cfg: As in :class:`HeatmapHead`.
     """
@@ -73,7 +73,9 @@ class SSAHead(HeatmapHead):
             train_cfg: Not used.
 
         Returns:
-            ``loss_kpt``, and ``loss_mask`` or ``mask_error``, scalars.
+            Scalars: ``loss_kpt``; ``loss_mask`` unless its weight is 0; and,
+            to be logged, ``mask_error``, the latter without its weight, if
+            there is a person with a mask in the batch, on whichever GPU.
         """
         heatmaps = self.forward(feats)
         fields = [sample.gt_fields for sample in batch_data_samples]
@@ -91,14 +93,16 @@ class SSAHead(HeatmapHead):
             self.decoder.check_grid(feats[0].grid, target.shape[2:])
         losses = dict(
             loss_kpt=self.loss_module(heatmaps.float(), target, None, valid))
+        masks = [field.instance_masks for field in fields]
+        num_persons = count_persons(masks)
         error = self.mask_loss_module(
             feats[0], [label.keypoint_tokens for label in labels],
-            [label.keypoint_weights for label in labels],
-            [field.instance_masks for field in fields])
-        weight = self.mask_loss_module.loss_weight
-        losses.update(
-            dict(loss_mask=weight * error) if weight else dict(
-                mask_error=error))
+            [label.keypoint_weights for label in labels], masks, num_persons)
+        if self.mask_loss_module.loss_weight:
+            losses['loss_mask'] = self.mask_loss_module.loss_weight * error
+        # Equal on all GPUs. A 0 where nobody has a mask would be no error.
+        if num_persons > 0:
+            losses['mask_error'] = error.detach()
         return losses
 
     def predict(self,

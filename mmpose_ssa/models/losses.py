@@ -4,7 +4,7 @@ Decided where the paper is silent: the gradient flows through the maximum; the
 bilinear resize uses half-pixel centres; the mean runs over all persons of the
 batch on all GPUs.
 """
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -37,6 +37,18 @@ def person_attention(attention: Attention, image: int, tokens: Tensor,
     return maps.unflatten(1, attention.grid)
 
 
+def count_persons(masks: Sequence[Tensor]) -> Tensor:
+    """Scalar: the persons with masks in the batch, on all GPUs.
+
+    Args:
+        masks: For each image here (N, H/4, W/4).
+    """
+    count = torch.tensor(
+        float(sum(map(len, masks))), device=masks[0].device)
+    all_reduce(count)
+    return count
+
+
 @MODELS.register_module()
 class AttentionMaskLoss(nn.Module):
     """Squared error between person attention maps and person masks, Eq. (3).
@@ -51,7 +63,8 @@ class AttentionMaskLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, attention: Attention, tokens: Sequence[Tensor],
-                weights: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+                weights: Sequence[Tensor], masks: Sequence[Tensor],
+                num_persons: Optional[Tensor] = None) -> Tensor:
         """The error, not yet weighted, in float32 in any precision.
 
         Args:
@@ -59,6 +72,7 @@ class AttentionMaskLoss(nn.Module):
             tokens: For each image (N, K) tokens of the keypoints.
             weights: For each image (N, K), 1 where visible and inside.
             masks: For each image (N, H/4, W/4) person masks of 0 and 1.
+            num_persons: What :func:`count_persons` returns, if it is known.
 
         Returns:
             Scalar: the sum over the persons here, divided by the mean number
@@ -75,9 +89,9 @@ class AttentionMaskLoss(nn.Module):
                     total = total + self._errors(attention, image,
                                                  tokens[image], weights[image],
                                                  person_masks).sum()
-            count = total.new_tensor(sum(len(m) for m in masks))
-            all_reduce(count)
-            return total / (count / get_world_size()).clamp(min=1)
+            if num_persons is None:
+                num_persons = count_persons(masks)
+            return total / (num_persons / get_world_size()).clamp(min=1)
 
     @staticmethod
     def _errors(attention, image, tokens, weights, masks) -> Tensor:

@@ -73,13 +73,15 @@ def test_the_mask_loss_is_weighted_and_trains_the_attention(weight):
     head, feats, samples = head_of(mask_loss=mask_loss), features(), [
         sample(2), sample(0)]
     losses = head.loss(feats, samples)
-    assert set(losses) == {'loss_kpt', 'loss_mask'}
+    assert set(losses) == {'loss_kpt', 'loss_mask', 'mask_error'}
     error = head.mask_loss_module(
         feats[0], *([s.gt_instance_labels[name] for s in samples]
                     for name in ('keypoint_tokens', 'keypoint_weights')),
         [s.gt_fields.instance_masks for s in samples])
     assert error > 0
     assert_close(losses['loss_mask'], weight * error)
+    assert_close(losses['mask_error'], error.detach())
+    assert not losses['mask_error'].requires_grad
     losses['loss_mask'].backward()
     for tensor in (feats[0].q, feats[0].k):
         assert tensor.grad[0].abs().max() > 0
@@ -96,6 +98,19 @@ def test_without_weight_the_error_is_logged_and_trains_nothing():
         mask_loss=dict(type='AttentionMaskLoss', loss_weight=1.))
     assert_close(losses['mask_error'],
                  supervised.loss(feats, samples)['loss_mask'].detach())
+
+
+@pytest.mark.parametrize('weight', [0., .01])
+def test_no_error_is_logged_where_nobody_has_a_mask(weight):
+    """Its 0 would lower the mean that is logged; training goes on."""
+    mask_loss = dict(type='AttentionMaskLoss', loss_weight=weight)
+    feats = features()
+    losses = head_of(mask_loss=mask_loss).loss(feats, [sample(0), sample(0)])
+    assert set(losses) == {'loss_kpt', *(['loss_mask'] if weight else [])}
+    if weight:
+        assert losses['loss_mask'] == 0
+        losses['loss_mask'].backward()
+        assert not feats[0].q.grad.any() and not feats[0].k.grad.any()
 
 
 def test_keypoints_and_tokens_must_be_those_of_the_decoder():

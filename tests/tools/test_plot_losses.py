@@ -9,39 +9,35 @@ import pytest
 from factories import refusal
 from plot_losses import read_run
 
-CONFIG = """
-model = dict(head=dict(mask_loss=dict(type='AttentionMaskLoss'{beta})))
-"""
-
-
-def write_log(work_dir, time, lines, beta=', loss_weight=0.5'):
+def write_log(work_dir, time, lines):
     folder = work_dir / time / 'vis_data'
     folder.mkdir(parents=True)
     text = ''.join(json.dumps(line) + '\n' for line in lines)
     (folder / 'scalars.json').write_text(text)
     (folder / f'{time}.json').write_text(text)  # MMEngine writes both
-    (folder / 'config.py').write_text(CONFIG.format(beta=beta))
 
 
-def entry(step, kpt, mask, key='loss_mask'):
-    return {'step': step, 'loss_kpt': kpt, key: mask, 'lr': .1}
+def entry(step, kpt, mask):
+    """What SSA logs; ``loss_mask`` is not looked at."""
+    return {'step': step, 'loss_kpt': kpt, 'mask_error': mask,
+            'loss_mask': .01 * mask, 'lr': .1}
 
 
-def test_a_run_is_read_without_the_weight(tmp_path):
+def test_a_run_is_read(tmp_path):
     write_log(tmp_path, '2024_1', [
-        entry(10, 4., 1.), {'coco/AP': .5, 'step': 1}, entry(20, 3., .75)])
+        entry(10, 4., 2.), {'coco/AP': .5, 'step': 1}, entry(20, 3., 1.5)])
     run = read_run(tmp_path)
     assert run.steps.tolist() == [10, 20]
     assert run.heatmap.tolist() == [4, 3]
-    assert run.mask.tolist() == [2, 1.5]  # over beta = 0.5
+    assert run.mask.tolist() == [2, 1.5]
 
 
-def test_the_default_weight_and_a_naive_run(tmp_path):
-    write_log(tmp_path / 'a', '1', [entry(1, 1., .003)], beta='')
-    assert read_run(tmp_path / 'a').mask == pytest.approx([.3])
-    write_log(tmp_path / 'b', '1', [entry(1, 1., .2, 'mask_error')],
-              beta=', loss_weight=0.')
-    assert read_run(tmp_path / 'b').mask.tolist() == [.2]
+def test_the_error_may_come_later(tmp_path):
+    """It is logged from the first batch with a mask on."""
+    write_log(tmp_path, '1', [{'step': 10, 'loss_kpt': 4.}, entry(20, 3., .5)])
+    run = read_run(tmp_path)
+    assert run.heatmap.tolist() == [4, 3]
+    assert np.array_equal(run.mask, [np.nan, .5], equal_nan=True)
 
 
 def test_a_resumed_run_goes_on_from_its_checkpoint(tmp_path):
@@ -52,7 +48,7 @@ def test_a_resumed_run_goes_on_from_its_checkpoint(tmp_path):
     run = read_run(tmp_path)
     assert run.steps.tolist() == [10, 20, 30, 50]
     assert run.heatmap.tolist() == [1, 1, 2, 2]
-    assert run.mask.tolist() == [20, 40, 60, 100]
+    assert run.mask.tolist() == [10, 20, 30, 50]
 
 
 def test_folders_without_training_are_named(tmp_path):
@@ -102,24 +98,26 @@ def damage_a_line(run):
     log.write_text(log.read_text().replace('"step"', '"st', 1))
 
 
-@pytest.mark.parametrize('words, key, spoil', [
-    (r'\*/vis_data/scalars\.json', 'loss_mask',
-     lambda run: (run / '1/vis_data/scalars.json').unlink()),
-    (r'scalars\.json .* line 1 ', 'loss_mask', damage_a_line),
-    (r'scalars\.json .* mask_error', 'acc_pose', lambda run: None),
-    (r'config\.py does not exist', 'loss_mask',
-     lambda run: (run / '1/vis_data/config.py').unlink()),
-    (r"config\.py .*'ConfigDict'", 'loss_mask',
-     lambda run: (run / '1/vis_data/config.py').write_text('model = dict()')),
-    (r'config\.py .*0\.0', 'loss_mask',
-     lambda run: (run / '1/vis_data/config.py').write_text(
-         CONFIG.format(beta=', loss_weight=0.'))),
+def remove_the_log(run):
+    (run / '1/vis_data/scalars.json').unlink()
+
+
+def rename(name, to):
+    def spoil(run):
+        log = run / '1/vis_data/scalars.json'
+        log.write_text(log.read_text().replace(f'"{name}"', f'"{to}"'))
+    return spoil
+
+
+@pytest.mark.parametrize('words, spoil', [
+    (r'\*/vis_data/scalars\.json', remove_the_log),
+    (r'scalars\.json .* line 1 ', damage_a_line),
+    ('run .* mask_error', rename('mask_error', 'acc_pose')),
+    (r'scalars\.json .* step', rename('step', 'epoch')),
 ])
-def test_what_a_run_lacks_is_named(capsys, tmp_path, words, key, spoil):
+def test_what_a_run_lacks_is_named(capsys, tmp_path, words, spoil):
     for run in ('good', 'run'):
-        write_log(tmp_path / run, '1', [entry(s, 1., .5, key if run == 'run'
-                                              else 'mask_error')
-                                        for s in (10, 20)])
+        write_log(tmp_path / run, '1', [entry(s, 1., .5) for s in (10, 20)])
     spoil(tmp_path / 'run')
     out = tmp_path / 'losses.png'
     said = refusal(capsys, plot_losses.main, tmp_path / 'good',
