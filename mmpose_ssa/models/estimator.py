@@ -1,10 +1,11 @@
 """The pose estimator: MMPose's bottom-up one, masks in image space, and the
 second look of section 3.1 at each person."""
-import contextlib
-from typing import ContextManager, List, Optional, Union
+from collections import defaultdict
+from typing import Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
+from mmpose.models.heads import CIDHead, DEKRHead
 from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
@@ -13,13 +14,20 @@ from torch import Tensor
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import encode_rle, image_masks
 from ..decoding.refinement import keypoint_extents
-from .folding import FoldedNorms
 from .refiner import Refiner
+
+# MMPose's heads that predict one image at a time
+ONE_IMAGE_HEADS = (CIDHead, DEKRHead)
 
 
 @MODELS.register_module()
 class FastEstimator(BottomupPoseEstimator):
-    """Bottom-up estimator with what makes it faster and changes no result.
+    """Bottom-up estimator, fast on CPUs, exact for any batch in testing.
+
+    In a batch with larger images an image is padded. The padding would not
+    stay without effect: it becomes tokens, positions are normalised to the
+    padded grid, and batch norms make it other than 0. So images of each size
+    are predicted apart, without the padding: as if each were alone.
 
     That of the models compared with SSA, which have no masks.
 
@@ -27,43 +35,53 @@ class FastEstimator(BottomupPoseEstimator):
         *args: As :class:`BottomupPoseEstimator`.
         channels_last: Keep activations and weights in channels-last memory:
             the same values, several times faster backward on CPUs.
-        fold_norms: Predict with the batch norms folded into the convolutions
-            before them: the same values within rounding (1e-4 of the largest
-            in float32), a twentieth less time on CPUs. The model itself, its
-            weights and its training stay as they are; the folded copy needs
-            as much memory as the weights. Only where no gradients are
-            recorded, as in MMEngine's loops and MMPose's inferencers.
         **kwargs: As :class:`BottomupPoseEstimator`.
     """
 
     def __init__(self,
                  *args,
                  channels_last: bool = True,
-                 fold_norms: bool = True,
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.memory_format = (
             torch.channels_last if channels_last else torch.contiguous_format)
         self.to(memory_format=self.memory_format)
-        self.folded_norms = FoldedNorms() if fold_norms else None
 
-    def train(self, mode: bool = True) -> 'FastEstimator':
-        """As the base class; the loops call it when weights have changed."""
-        if self.folded_norms:
-            self.folded_norms.discard()
-        return super().train(mode)
+    def forward(self,
+                inputs: Tensor,
+                data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Union[dict, list, Tensor, tuple]:
+        """As the base class; in mode 'predict' by images of one size.
 
-    def norms_folded(self) -> ContextManager[None]:
-        """Within this context no batch norm runs, if that changes nothing."""
-        if (self.folded_norms is None or self.training
-                or torch.is_grad_enabled()):
-            return contextlib.nullcontext()
-        return self.folded_norms.lent_to(self)
+        Args:
+            inputs: (B, 3, H, W), images padded on the right and below.
+            data_samples: B samples with ``input_size``, (w, h), in the
+                metainfo; without it an image fills the batch.
+            mode: 'loss', 'predict' or 'tensor'.
+        """
+        if mode != 'predict' or not data_samples:
+            return super().forward(inputs, data_samples, mode)
+        results = {}
+        for (h, w), images in self._batches_of_one_size(inputs, data_samples):
+            found = super().forward(inputs[images, :, :h, :w],
+                                    [data_samples[i] for i in images], mode)
+            results.update(zip(images, found))
+        return [results[i] for i in range(len(data_samples))]
 
-    def predict(self, inputs: Tensor, data_samples: list) -> list:
-        """As the base class, with the batch norms folded."""
-        with self.norms_folded():
-            return super().predict(inputs, data_samples)
+    def _batches_of_one_size(
+            self, inputs: Tensor, data_samples: list
+    ) -> Iterator[Tuple[Tuple[int, int], List[int]]]:
+        """(H, W) that images would have alone, and their indices."""
+        divisor = getattr(self.data_preprocessor, 'pad_size_divisor', 1)
+        same = defaultdict(list)
+        for i, sample in enumerate(data_samples):
+            size = sample.get('input_size', inputs.shape[:1:-1])[::-1]
+            same[tuple(-(-side // divisor) * divisor
+                       for side in size)].append(i)
+        for size, images in same.items():
+            most = 1 if isinstance(self.head, ONE_IMAGE_HEADS) else len(images)
+            for start in range(0, len(images), most):
+                yield size, images[start:start + most]
 
     def extract_feat(self, inputs: Tensor) -> tuple:
         """(B, 3, H, W) -> what the neck gives, or else the backbone."""

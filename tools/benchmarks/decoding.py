@@ -75,7 +75,7 @@ def forward_table(model: nn.Module, config: Config, sides: Sequence[int],
     for side in sides:
         after = {name_of(*crowd): scene(config, side, crowd)[-1]['after']
                  for crowd in crowds}
-        with torch.no_grad(), model.norms_folded():
+        with torch.no_grad():
             times = alternate({**forwards(model, side), **after}, repeats,
                               label=f'forward at {side}')
         parts = {name: times[name] for name in times if name not in after}
@@ -83,9 +83,9 @@ def forward_table(model: nn.Module, config: Config, sides: Sequence[int],
             100 * ratio(times, name, 'forward') for name in after)])
     return Table(
         'The forward, and what follows it',
-        'Milliseconds for one image, random weights, norms folded; then all '
-        'that follows, from peaks to RLE, for so many persons (+ false '
-        'candidates of each type), in % of the forward.',
+        'Milliseconds for one image, random weights; then all that follows, '
+        'from peaks to RLE, for so many persons (+ false candidates of each '
+        'type), in % of the forward.',
         ['Input', *parts, *after], rows)
 
 
@@ -129,13 +129,13 @@ def stages_table(config: Config, sides: Sequence[int],
             times = alternate({**before, **after}, repeats,
                               label=f'{name_of(*crowd)} persons at {side}')
             rows.append([f'{side}², {name_of(*crowd)}', *milliseconds(times)])
+    most = codec_of(config, 64).options.max_persons
     return Table(
         'Everything but the forward',
         f'Milliseconds for one image of {IMAGE[0]} x {IMAGE[1]} pixels that '
         'fits into the input, by input and persons (+ false candidates of '
         'each type, weak ones in the background). "after" is all from '
-        '"peaks" on in one call, at most '
-        f'{codec_of(config, 64).options.max_persons} persons as the codec has it.',
+        f'"peaks" on in one call, at most {most} persons as the codec has it.',
         ['Input, persons', *times], rows)
 
 

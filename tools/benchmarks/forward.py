@@ -60,7 +60,7 @@ def models_table(names: Tuple[str, ...], sides: Tuple[int, ...],
     macs = {name: count(model, size)['macs']
             for name, (model, size) in built.items()}
     functions: Dict[str, Callable] = {
-        name: partial(forward, model, image_of(size), model.norms_folded)
+        name: partial(forward, model, image_of(size))
         for name, (model, size) in built.items()}
     products = {f'product of {side}': side**3 for side in sides}
     functions.update({
@@ -69,8 +69,8 @@ def models_table(names: Tuple[str, ...], sides: Tuple[int, ...],
     best = min(products, key=lambda p: median(times[p]) / products[p])
     return Table(
         'Forward passes of one image',
-        'Each as it is tested: channels last, norms folded, no gradients, no '
-        'flip test. The last column compares multiply-adds per second with '
+        'Each as it is tested: channels last, no gradients, no flip '
+        'test. The last column compares multiply-adds per second with '
         f'those of the fastest float32 matrix product ({best} x '
         f'{sides[list(products).index(best)]}) in the same rounds.',
         ('model', 's', f'time / {Path(names[1]).name}', 'GMAC', 'GMAC/s',
@@ -106,7 +106,7 @@ def options_table(name: str, repeats: int, compiled: bool) -> Table:
     take_statistics(model, image)
     functions = options(model, image)
     if compiled and shutil.which('g++'):
-        functions['norms folded, torch.compile'] = _compiled(model, image)
+        functions['channels last, torch.compile'] = _compiled(model, image)
     first = {option: seconds(function)
              for option, function in functions.items()}
     times = alternate(functions, repeats, label='options')
@@ -147,9 +147,7 @@ def options(model: nn.Module, image: Tensor) -> Dict[str, Callable]:
         'channels last': (),
         'channels last, inference_mode': (torch.inference_mode, ),
         'channels last, dense attention': (_dense_attention, ),
-        'norms folded': (model.norms_folded, ),
-        'bfloat16': (bfloat16, ),
-        'norms folded, bfloat16': (model.norms_folded, bfloat16)}
+        'channels last, bfloat16': (bfloat16, )}
     return {
         'float32, contiguous': partial(forward, contiguous, image),
         **{name: partial(forward, model, image, *given)
@@ -167,7 +165,7 @@ def _dense_attention() -> ContextManager:
 
 def _compiled(model: nn.Module, image: Tensor) -> Callable[[], tuple]:
     function = torch.compile(partial(_raw, model))
-    return lambda: _called(function, image, model.norms_folded)
+    return lambda: _called(function, image)
 
 
 def forward(model: nn.Module, image: Tensor, *contexts: Context) -> tuple:
