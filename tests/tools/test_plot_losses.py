@@ -9,6 +9,7 @@ import pytest
 from factories import refusal
 from plot_losses import read_run
 
+
 def write_log(work_dir, time, lines):
     folder = work_dir / time / 'vis_data'
     folder.mkdir(parents=True)
