@@ -1,13 +1,13 @@
-# Set-up is a chain of stages, each with a stamp in $(VENV): what is done is not
-# done again, what was interrupted is taken up where it stopped, and a changed
-# requirements file repeats its stage and those after it.
+# `make setup` is a chain of stages, each with a stamp in $(VENV). A finished
+# stage is not repeated, an interrupted one is resumed. A changed requirements
+# file repeats its stage and the later ones.
 #
-#   PYTHON=/path/to/python3.11   the Python that makes the environment
-#   PIP_ARGS="..."               further arguments of every pip install
+#   PYTHON=/path/to/python3.11   the Python that creates the environment
+#   PIP_ARGS="..."               further arguments of every `pip install`
 #   VENV=.venv                   where the environment is
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint docs mutants clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -16,14 +16,19 @@ PIP_ARGS ?=
 python := $(VENV)/bin/python
 pip_install := $(python) -m pip install --disable-pip-version-check $(PIP_ARGS)
 mmcv_is_there := 'import importlib.util as i; exit(not i.find_spec("mmcv"))'
+is_python312 := 'import sys; exit(sys.version_info[:2] != (3, 12))'
 stamps := $(VENV)/stamps
 
 help:
-	@echo 'make setup   the environment $(VENV), if it is missing or outdated'
-	@echo 'make demo    draws a data set, trains on it, tests and shows pictures'
-	@echo 'make test    the tests, without slow ones and those for a GPU'
-	@echo 'make lint    ruff and isort'
-	@echo 'make clean   removes caches and build files, not $(VENV)'
+	@echo 'make setup    create or update the environment in $(VENV)'
+	@echo 'make demo     train, test and draw on synthetic people, in minutes'
+	@echo 'make test     run the tests, except slow ones and those for a GPU'
+	@echo 'make lint     check style, spelling and types'
+	@echo 'make docs     build the documentation into site/'
+	@echo 'make mutants  edit the core modules and tell which edits no test notices'
+	@echo 'make clean    remove caches and build files, but not $(VENV)'
+	@echo
+	@echo 'Options: PYTHON=/path/to/python3.11 PIP_ARGS="..." VENV=$(VENV)'
 
 setup: $(stamps)/package
 
@@ -36,9 +41,20 @@ test: setup
 lint: setup
 	$(python) -m ruff check .
 	$(python) -m isort --check-only --diff .
+	$(python) -m codespell_lib
+
+docs: $(stamps)/docs
+	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict --quiet
+	@echo 'Open site/index.html; for its search: python -m http.server -d site'
+
+# Hours for all core modules; MODULES='mmpose_ssa.models.losses*' for one
+mutants: setup
+	$(pip_install) -r requirements/mutants.txt
+	$(python) -m mutmut run $(MODULES)
+	$(python) -m mutmut results | grep -v 'not checked'
 
 clean:
-	rm -rf build dist mutants *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist mutants site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path '*/.venv/*' -prune -exec rm -rf {} +
 
 $(stamps)/environment: tools/find_python.sh
@@ -49,7 +65,13 @@ $(stamps)/environment: tools/find_python.sh
 	@mkdir -p $(stamps)
 	@touch $@
 
-$(stamps)/runtime: requirements/runtime.txt $(stamps)/environment
+# On Python 3.12 there is no wheel of xtcocotools: it is built, against the
+# oldest NumPy 2, and then works with all of them.
+$(stamps)/runtime: requirements/runtime.txt requirements/build_py312.txt \
+		$(stamps)/environment
+	if $(python) -c $(is_python312); then \
+	    $(pip_install) -r requirements/build_py312.txt && \
+	    $(pip_install) --no-deps --no-build-isolation xtcocotools==1.14.3; fi
 	$(pip_install) -r $<
 	@touch $@
 
@@ -68,9 +90,6 @@ $(stamps)/package: setup.cfg pyproject.toml $(stamps)/test
 	$(pip_install) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Hours for all core modules; MODULES='mmpose_ssa.models.losses*' for one
-.PHONY: mutants
-mutants: setup
-	$(pip_install) -r requirements/mutants.txt
-	$(python) -m mutmut run $(MODULES)
-	$(python) -m mutmut results | grep -v 'not checked'
+$(stamps)/docs: requirements/docs.txt $(stamps)/package
+	$(pip_install) -r $<
+	@touch $@

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,9 @@ def metadata():
 def test_the_package_requires_none_of_the_family(metadata):
     required = names(metadata['options']['install_requires'].split())
     assert required == {'numpy', 'opencv-python', 'pycocotools', 'scipy'}
-    assert 'options.extras_require' not in metadata
+    for extra in metadata['options.extras_require'].values():
+        _, name = extra.split('requirements/')
+        assert names(requirements(name)) & FAMILY == set()
     assert required <= names(requirements('runtime.txt'))
 
 
@@ -150,12 +153,12 @@ def test_the_version_is_read_without_importing_anything(metadata):
 
 
 @pytest.mark.parametrize(
-    'name', ['runtime.txt', 'mmpose.txt', 'mmcv.txt', 'test.txt',
-             'mutants.txt'])
+    'name', [path.name for path in (ROOT / 'requirements').glob('*.txt')])
 def test_requirements_are_pinned(name):
     assert requirements(name)
     for line in requirements(name):
-        assert re.fullmatch(r'[\w-]+==[\d.]+', line), line
+        assert re.fullmatch(
+            r'[\w-]+==[\d.]+( ; python_version (<|>=) "3\.12")?', line), line
 
 
 def test_what_is_installed_without_requirements_stands_apart():
@@ -165,6 +168,27 @@ def test_what_is_installed_without_requirements_stands_apart():
     assert requirements('mmcv.txt') == ['mmcv-lite==2.1.0']
 
 
+def test_a_wheel_brings_configs_and_the_bundled_weights(tmp_path):
+    for name in ('configs', 'mmpose_ssa', 'weights'):
+        shutil.copytree(ROOT / name, tmp_path / 'source' / name)
+    for name in ('LICENSE', 'README.md', 'model-index.yml', 'pyproject.toml',
+                 'setup.cfg', 'setup.py'):
+        shutil.copy(ROOT / name, tmp_path / 'source')
+    shutil.copytree(ROOT / 'requirements', tmp_path / 'source/requirements')
+    subprocess.run(
+        [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps',
+         '--no-build-isolation', '-w', tmp_path, tmp_path / 'source'],
+        check=True, capture_output=True)
+    wheel, = tmp_path.glob('*.whl')
+    held = set(zipfile.ZipFile(wheel).namelist())
+    for name in ('configs/_base_/ssa.py', 'configs/demo/ssa_demo.py',
+                 'model-index.yml', 'weights/ssa_demo.pth'):
+        assert f'mmpose_ssa/.mim/{name}' in held
+    modules = {str(path.relative_to(ROOT)) for path in FOLDER.rglob('*.py')}
+    assert modules == {name for name in held
+                       if name.endswith('.py') and '.mim' not in name}
+
+
 # --- the stages of set-up ---------------------------------------------------
 
 # Makes environments out of itself, and writes down what pip is asked for.
@@ -172,6 +196,7 @@ FAKE_PYTHON = """#!/bin/sh
 case "$*" in
   *ensurepip*) ;;
   *find_spec*) exit "$MMCV_MISSING" ;;
+  *version_info*) exit "$NOT_PYTHON312" ;;
   "-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip"*) echo "$*" >> pip.log
      case "$*" in *"$FAILS"*) exit 1 ;; esac ;;
@@ -190,12 +215,13 @@ def make(tmp_path):
     python.write_text(FAKE_PYTHON)
     python.chmod(0o755)
 
-    def run(fails='nothing', mmcv_missing=1, **variables):
+    def run(fails='nothing', mmcv_missing=1, python312=0, **variables):
         (tmp_path / 'pip.log').write_text('')
         variables = dict(
             dict(PYTHON=python, PIP_ARGS='--retries 9'), **variables)
         environment = dict(
-            os.environ, FAILS=fails, MMCV_MISSING=str(mmcv_missing))
+            os.environ, FAILS=fails, MMCV_MISSING=str(mmcv_missing),
+            NOT_PYTHON312=str(1 - python312))
         environment.pop('MAKEFLAGS', None)
         done = subprocess.run(
             ['make', 'setup', *(f'{k}={v}' for k, v in variables.items())],
@@ -207,6 +233,8 @@ def make(tmp_path):
     return run
 
 
+BUILD = '-r requirements/build_py312.txt'
+XTCOCOTOOLS = '--no-deps --no-build-isolation xtcocotools==1.14.3'
 RUNTIME = '-r requirements/runtime.txt'
 MMPOSE = '--no-deps -r requirements/mmpose.txt'
 MMCV = '--no-deps -r requirements/mmcv.txt'
@@ -221,6 +249,15 @@ def test_set_up_goes_through_its_stages_once(make):
 
 def test_set_up_leaves_a_full_mmcv_alone(make):
     assert make(mmcv_missing=0)[1] == [RUNTIME, MMPOSE, TEST, PACKAGE]
+
+
+def test_set_up_builds_xtcocotools_on_python_312(make):
+    assert make(python312=1)[1] == [
+        BUILD, XTCOCOTOOLS, RUNTIME, MMPOSE, MMCV, TEST, PACKAGE]
+
+
+def test_the_built_xtcocotools_is_the_pinned_one():
+    assert XTCOCOTOOLS.split()[-1] in requirements('runtime.txt')
 
 
 def test_set_up_goes_on_where_it_was_interrupted(make):
@@ -247,8 +284,9 @@ def test_an_unsuitable_python_is_refused_with_the_cure(make, tmp_path):
     assert not (tmp_path / '.venv').exists()
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11),
-                    reason='the pinned requirements are for Python 3.11')
+@pytest.mark.skipif(
+    sys.version_info[:2] not in ((3, 11), (3, 12)),
+    reason='the pinned requirements are for Python 3.11 and 3.12')
 def test_a_suitable_python_is_found():
     done = subprocess.run(
         [ROOT / 'tools/find_python.sh'], capture_output=True, text=True,
