@@ -269,7 +269,7 @@ def test_five_keypoints_of_ones_own(train_and_test, tmp_path, monkeypatch):
     (tmp_path / 'my_keypoints.py').write_text(with_path(config))
     runner, metrics, log = train_and_test(tmp_path / 'my_keypoints.py')
     assert runner.model.head.final_layer.out_channels == 5
-    codec = runner.model.head.decoder
+    codec = runner.model.head.decoder.options
     assert codec.options.order == (0, 1, 2, 3, 4)
     assert codec.options.edges == ((0, 1), (0, 2), (0, 3), (0, 4))
     assert len(log) == 4  # two iterations of two images, twice
