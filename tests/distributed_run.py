@@ -85,13 +85,13 @@ def run(job: Job) -> None:
     with mock.patch('torch.cuda.set_device'):
         runner = Runner.from_cfg(cfg)
     runner.register_hook(watch)
-    figures = None
+    metrics = None
     if job.test:
-        figures = runner.test()
+        metrics = runner.test()
     else:
         runner.train()
     model = getattr(runner.model, 'module', runner.model)
-    torch.save(dict(figures=figures, losses=watch.losses, rates=watch.rates,
+    torch.save(dict(metrics=metrics, losses=watch.losses, rates=watch.rates,
                     weights=model.state_dict()),
                f'{job.folder}/rank_{runner.rank}.pth')
 

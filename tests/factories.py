@@ -26,6 +26,8 @@ ONE_IMAGE: Sizes = {1: (64, 64)}
 SIDES = ('eye', 'ear', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
 COCO_NAMES = ('nose', *(f'{side}_{part}' for part in SIDES
                         for side in ('left', 'right')))
+COCO_SIGMAS = (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062,
+               .062, .107, .107, .087, .087, .089, .089)
 COCO_FLIP = (0, *(k + 1 if k % 2 else k - 1 for k in range(1, 17)))
 
 # --- people and results -----------------------------------------------------

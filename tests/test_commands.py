@@ -11,25 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import ROOT, TINY, write_scenes
 
-from mmpose_ssa.synthetic.dataset import write_dataset
-
-ROOT = Path(__file__).parents[1]
 MIM = Path(sys.executable).with_name('mim')
 SPLITS = ('train', 'val', 'test')
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=['drawn', 'coco'])
+@pytest.fixture(params=['synthetic', 'coco'])
 def data(request, tmp_path):
-    """Options that make a config read 12 images, drawn or of COCO."""
+    """Options that make a config read 12 images, synthetic or of COCO."""
     root, prefix = tmp_path / 'data', 'val2017/'
     if request.param == 'coco':
         root, prefix = request.getfixturevalue('coco_mini'), 'train2017/'
     else:
-        write_dataset(root, train=1, val=12, size=64, seed=0, workers=1,
-                      min_height=0.6)
+        write_scenes(root, train=1, val=12)
     name = f'annotations/person_keypoints_{prefix[:-1]}.json'
     return [f'{split}_dataloader.dataset.{option}' for split in SPLITS
             for option in (f'data_root={root}/', f'ann_file={name}',
@@ -41,7 +38,7 @@ def config(tmp_path):
     """The smallest SSA, with what a resumed training has to repeat."""
     path = tmp_path / 'tiny.py'
     path.write_text('\n'.join((
-        f"_base_ = [{str(ROOT / 'tests/data/ssa_tiny_64.py')!r}]",
+        f'_base_ = [{str(TINY)!r}]',
         'train_pipeline = [',
         "    dict(type='SeedAugmentation'), *_base_.train_pipeline]",
         'train_dataloader = dict(dataset=dict(pipeline=train_pipeline))',
@@ -60,7 +57,7 @@ def mim(what, config, *arguments, options=()):
 
 
 def logged(work_dir, key):
-    """What a training's logs have of a figure, in their order."""
+    """The values of a metric or loss in a training's logs, in order."""
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     return [line[key] for log in logs
             for line in map(json.loads, log.read_text().splitlines())
@@ -83,5 +80,5 @@ def test_train_resume_and_test(tmp_path, config, data):
     said = mim('test', config, '-C', whole / 'epoch_4.pth', '--work-dir',
                tmp_path / 'test', options=options)
     for key in ('coco/AP', 'mask/AP'):
-        figure, = logged(whole, key)
-        assert f'{key}: {figure:.6f}' in said
+        value, = logged(whole, key)
+        assert f'{key}: {value:.6f}' in said

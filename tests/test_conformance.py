@@ -17,11 +17,10 @@ tests.
 
 Integers are equal, floats to 1e-5 relative.
 """
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from factories import COCO_SIGMAS, DATA
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmpose_ssa.decoding.merging import merge_persons
@@ -31,11 +30,8 @@ from mmpose_ssa.models.codec import AttentionGrouping
 from mmpose_ssa.models.encoder import TokenAttention
 from mmpose_ssa.models.losses import AttentionMaskLoss
 
-BUNDLED = Path(__file__).parent / 'data/conformance_vectors.npz'
+BUNDLED = DATA / 'conformance_vectors.npz'
 STRIDE = 16
-COCO_SIGMAS = np.array([
-    .026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107,
-    .107, .087, .087, .089, .089])
 INPUTS = ('q k h w tokens gt_tokens gt_visible gt_masks types scores lam '
           'bu_kpts bu_scores td_kpts td_scores area').split()
 EXPECTED = ('rows affinity mask_loss part_first body_first merged maps '
@@ -143,7 +139,7 @@ def test_merging(case, dtype):
 def test_refinement(case, number):
     keypoints, scores = refine_keypoints(
         case['bu_kpts'], case['bu_scores'], case['td_kpts'],
-        case['td_scores'], float(case['area']), COCO_SIGMAS,
+        case['td_scores'], float(case['area']), np.array(COCO_SIGMAS),
         fill=number == 2)
     close(keypoints, case[f'ref{number}_kpts'])
     close(scores, case[f'ref{number}_scores'])

@@ -11,19 +11,15 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
+import distributed_run
 import pytest
 import torch
 from distributed_run import Job, run
+from factories import CONFIGS, DEMO, ROOT, TINY, write_scenes
 from mmengine.config import Config
 
-from mmpose_ssa.synthetic.dataset import write_dataset
-
-HERE = Path(__file__).parent
-TINY = str(HERE / 'data/ssa_tiny_64.py')
-DEMO = str(HERE.parent / 'configs/demo/ssa_demo.py')
-WEIGHTS = str(HERE.parent / 'weights/ssa_demo.pth')
+WEIGHTS = str(ROOT / 'weights/ssa_demo.pth')
 IMAGES, BATCH, EPOCHS = 12, 2, 2  # per process
 VARIANTS = ('supervised', 'independent', 'naive')
 
@@ -38,7 +34,7 @@ def data_of(root, splits=('train', 'val', 'test')) -> dict:
 
 def training(root, folder, batch, **options) -> dict:
     """A job whose outcome does not depend on the number of processes."""
-    return Job(TINY, str(folder), {
+    return Job(str(TINY), str(folder), {
         **data_of(root),
         'train_dataloader.batch_size': batch,
         'train_dataloader.sampler.shuffle': False,
@@ -61,7 +57,7 @@ def variants(root, folder, batch) -> list:
 
 
 def test_job(root, folder) -> dict:
-    return Job(DEMO, str(folder), {
+    return Job(str(DEMO), str(folder), {
         **data_of(root), 'load_from': WEIGHTS,
         'test_dataloader.num_workers': 0,
         'test_dataloader.persistent_workers': False,
@@ -80,7 +76,7 @@ def start(jobs, folder, processes=2) -> list:
     path.write_text(json.dumps(jobs))
     return [
         subprocess.Popen(
-            [sys.executable, str(HERE / 'distributed_run.py'), str(path)],
+            [sys.executable, distributed_run.__file__, str(path)],
             cwd=folder, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=dict(os.environ, RANK=str(rank), LOCAL_RANK=str(rank),
@@ -116,9 +112,7 @@ def root(tmp_path_factory):
     """12 images of 64x64. Of the first batch, images 0 to 3, only the first
     process (images 0 and 2) has persons that supervise; of the second, images
     4 to 7, none has."""
-    root = tmp_path_factory.mktemp('drawn')
-    write_dataset(root, train=40, val=1, size=64, seed=0, workers=1,
-                  min_height=.6)
+    root = write_scenes(tmp_path_factory.mktemp('scenes'), train=40, val=1)
     path = root / 'annotations/person_keypoints_train2017.json'
     content = json.loads(path.read_text())
     persons = {}
@@ -137,15 +131,13 @@ def root(tmp_path_factory):
 @pytest.fixture(scope='module')
 def people(tmp_path_factory):
     """Five images to test on: an odd number for two processes."""
-    root = tmp_path_factory.mktemp('people')
-    write_dataset(root, train=1, val=5, size=160, seed=0, workers=1,
-                  max_people=3, min_height=.6)
-    return root
+    return write_scenes(tmp_path_factory.mktemp('people'), train=1, val=5,
+                        size=160, max_people=3)
 
 
 @pytest.fixture(scope='module')
 def outcomes(root, people, tmp_path_factory):
-    """What all jobs gave by two processes and, beside it, by one."""
+    """The results of all jobs by two processes and by one."""
     two, one = (tmp_path_factory.mktemp(name) for name in ('two', 'one'))
     processes = start([*variants(root, two, BATCH),
                        test_job(people, two / 'test')], two)
@@ -199,10 +191,10 @@ def test_the_learning_rate_is_that_of_the_whole_batch(outcomes):
 
 def test_two_processes_test_as_one(outcomes):
     both, alone = outcomes['test']
-    figures = alone['figures']
-    assert {'coco/AP', 'coco/AR', 'mask/AP', 'mask/AR20'} <= set(figures)
-    assert figures['coco/AP'] > .1 and figures['mask/AP'] > .1
-    assert [rank['figures'] for rank in both] == [figures, figures]
+    metrics = alone['metrics']
+    assert {'coco/AP', 'coco/AR', 'mask/AP', 'mask/AR20'} <= set(metrics)
+    assert metrics['coco/AP'] > .1 and metrics['mask/AP'] > .1
+    assert [rank['metrics'] for rank in both] == [metrics, metrics]
 
 
 # --- killed and resumed -----------------------------------------------------
@@ -210,13 +202,13 @@ def test_two_processes_test_as_one(outcomes):
 
 def augmented(root, folder, resume=False, killed=None) -> dict:
     """A training with augmentation and dropout, as the configs train."""
-    base = Config.fromfile(HERE.parent / 'configs/_base_/ssa.py')
+    base = Config.fromfile(CONFIGS / '_base_/ssa.py')
     tiny = Config.fromfile(TINY)
     sizes = dict(input_size=(64, 64), heatmap_size=(16, 16),
                  encoder=tiny.codec.to_dict())
     pipeline = [{key: sizes.get(key, value) for key, value in step.items()}
                 for step in base.train_pipeline]
-    return Job(TINY, str(folder), {
+    return Job(str(TINY), str(folder), {
         **data_of(root),
         'resume': resume,
         'model.neck.dropout': .1,
@@ -235,7 +227,7 @@ def test_a_killed_run_resumes_as_if_it_had_not_been(root, tmp_path):
     codes = finish(start(
         [augmented(root, killed, killed=(1, 1, [1]))], tmp_path))
     assert codes[1] == -signal.SIGKILL
-    assert codes[0] not in (0, None)  # the first did not wait for ever
+    assert codes[0] not in (0, None)  # the first did not wait forever
     assert not (killed / 'rank_0.pth').exists()
 
     assert finish(start([augmented(root, killed, resume=True),

@@ -1,18 +1,20 @@
 """Imports run down only, from the command line to the decoding."""
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
+from factories import ROOT
 
-PACKAGE = Path(__file__).parents[1] / 'mmpose_ssa'
+PACKAGE = ROOT / 'mmpose_ssa'
 MODULES = {'.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts
                     ).removesuffix('.__init__'): path
            for path in PACKAGE.rglob('*.py')}
 FOLDERS = sorted(path.parent.name for path in PACKAGE.glob('*/__init__.py'))
 
 
-def imported(module: str) -> set:
+@cache
+def imported(module: str) -> frozenset:
     """The modules of the package that a module imports, anywhere in it."""
     path, found = MODULES[module], set()
     package = module if path.stem == '__init__' else module.rpartition('.')[0]
@@ -24,14 +26,14 @@ def imported(module: str) -> set:
             base = '.'.join([*(above if node.level else []),
                              *filter(None, [node.module])])
             found |= {base, *(f'{base}.{a.name}' for a in node.names)}
-    return found & set(MODULES)
+    return frozenset(found & set(MODULES))
 
 
 def folder_imports(folder: str) -> set:
     """The other folders that the modules of a folder import."""
     inside = [m for m in MODULES if m.startswith(f'mmpose_ssa.{folder}.')
               or m == f'mmpose_ssa.{folder}']
-    reached = set.union(*map(imported, inside))
+    reached = frozenset.union(*map(imported, inside))
     return {m.split('.')[1] for m in reached if '.' in m} - {folder}
 
 

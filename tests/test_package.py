@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from factories import ROOT
 
 import mmpose_ssa
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / 'mmpose_ssa'
 FAMILY = {'mmpose', 'mmdet', 'mmcv', 'mmcv-lite', 'mmengine', 'openmim'}
 
