@@ -23,6 +23,7 @@ from mmpose.structures import PoseDataSample
 from ..datasets.coco import LoadCheckedImage
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
+from ..decoding.refinement import keypoint_extents
 from ..engine.loading import check_device, load_estimator, read_config
 from ..evaluation.mask_metric import PERSON_ID
 from .visualizer import (Skeleton, draw_attention, draw_persons,
@@ -298,7 +299,10 @@ def coco_results(sample: PoseDataSample, name: str,
     """
     found = sample.pred_instances
     scores = found.keypoint_scores
-    corners = np.asarray(found.bboxes, float).reshape(-1, 2, 2)
+    # models of `comparisons` give no boxes, some no scores of persons
+    person_scores = found.get('bbox_scores', scores.mean(axis=1))
+    boxes = found.get('bboxes', keypoint_extents(found.keypoints, scores))
+    corners = np.asarray(boxes, float).reshape(-1, 2, 2)
     boxes = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], 1)
     points = np.concatenate([found.keypoints, scores[..., None]], axis=2)
     image: Dict[str, Union[int, str]] = dict(
@@ -311,7 +315,7 @@ def coco_results(sample: PoseDataSample, name: str,
             category_id=PERSON_ID,
             keypoints=points[p].ravel().tolist(),
             keypoint_scores=scores[p].tolist(),
-            score=float(found.bbox_scores[p]),
+            score=float(person_scores[p]),
             bbox=boxes[p].tolist()) for p in range(len(points))
     ]
     for result, mask in zip(results, found.get('masks', ())):

@@ -10,10 +10,11 @@ import predict
 import pycocotools.mask as coco_mask
 import pytest
 import torch
-from factories import (DEMO, ROOT, TINY, TOPDOWN, random_model, refusal,
-                       save_weights)
+from factories import (CONFIGS, DEMO, ROOT, TINY, TOPDOWN, random_model,
+                       refusal, save_weights)
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import MODELS
 
 import mmpose_ssa
 from mmpose_ssa.apis.inferencer import SSAInferencer, bundled, find_images
@@ -186,22 +187,30 @@ def test_the_pictures_show_what_was_found(inferencer, images):
     assert drawn.shape[1] == panels * (round(91 * 360 / 50) + 6)
 
 
-def test_a_model_without_masks(inferencer, images, monkeypatch):
-    """As those of `comparisons` are."""
-    def bare(image):
-        sample = SSAInferencer.infer(inferencer, image)
-        for key in ('masks', 'attention_maps', 'keypoint_attention'):
-            sample.pred_instances.pop(key)
-        return sample
-
-    monkeypatch.setattr(inferencer, 'infer', bare)
-    result, = inferencer(images[0], return_vis=True, kpt_thr=0.)
-    assert result['predictions']
-    assert not any('segmentation' in p for p in result['predictions'])
-    image = cv2.imread(images[0])
+@pytest.mark.parametrize('name', ['ae_demo', 'dekr_demo'])
+def test_models_without_masks(images, tmp_path, name):
+    """Those compared with SSA; these two name their outputs differently."""
+    cfg = Config.fromfile(CONFIGS / f'comparisons/{name}.py')
+    torch.manual_seed(0)
+    weights = save_weights(MODELS.build(cfg.model), tmp_path / 'random.pth')
+    inferencer = SSAInferencer(cfg, weights, 'cpu')
+    result, = inferencer(images[1], return_vis=True, kpt_thr=0.)
+    image = cv2.imread(images[1])
+    found = inferencer.infer(image).pred_instances
+    assert len(result['predictions']) == len(found.keypoints) > 0
+    for p, person in enumerate(result['predictions']):
+        assert 'segmentation' not in person
+        points = np.reshape(person['keypoints'], (17, 3))
+        assert points[:, :2] == pytest.approx(found.keypoints[p])
+        if name == 'dekr_demo':
+            assert person['score'] == pytest.approx(
+                points[:, 2].mean(), rel=1e-5)
+        seen = points[points[:, 2] > 0, :2]
+        assert person['bbox'] == pytest.approx(
+            [*seen.min(axis=0), *np.ptp(seen, axis=0)], abs=1e-4)
     assert (result['visualization'] != image).any()
     assert np.array_equal(
-        inferencer.draw_attention(image, bare(image), image),
+        inferencer.draw_attention(image, inferencer.infer(image), image),
         side_by_side([image], ['persons']))
 
 
