@@ -76,7 +76,7 @@ test_dataloader = val_dataloader
 
 # the data loaders' ann_file is the metrics' too
 val_evaluator = [
-    dict(type='CocoMetric', score_mode='bbox', nms_mode='none'),
+    dict(type='CheckedCocoMetric', score_mode='bbox', nms_mode='none'),
     dict(type='PersonMaskMetric'),
 ]
 test_evaluator = val_evaluator

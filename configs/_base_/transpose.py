@@ -89,7 +89,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # the data loaders' ann_file is the metric's too
-val_evaluator = dict(type='CocoMetric')
+val_evaluator = dict(type='CheckedCocoMetric')
 test_evaluator = val_evaluator
 
 # schedule: batch 20 on one GPU

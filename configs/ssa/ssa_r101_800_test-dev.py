@@ -6,6 +6,6 @@ test_dataloader = dict(
         ann_file='annotations/image_info_test-dev2017.json',
         data_prefix=dict(img='test2017/')))
 test_evaluator = [
-    dict(type='CocoMetric', score_mode='bbox', nms_mode='none',
+    dict(type='CheckedCocoMetric', score_mode='bbox', nms_mode='none',
          format_only=True, outfile_prefix='work_dirs/ssa_r101_800_test-dev'),
 ]

@@ -20,7 +20,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmpose.structures import PoseDataSample
 
-from ..datasets.coco import LoadCheckedImage
+from ..datasets.loading import LoadCheckedImage
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
 from ..decoding.refinement import keypoint_extents

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import numpy as np
 from mmengine.utils import track_iter_progress
 
-from ..datasets.coco import LoadCheckedImage
+from ..datasets.loading import LoadCheckedImage
 from ..decoding.refinement import keypoint_extents
 from ..diagnosis.result_format import (check_mask, check_result,
                                        keypoint_names, read_json)

@@ -2,24 +2,23 @@
 
 Deviation from COCO's own summary: it prints AP for 100 detections per image
 only, which reads -1 with the 20 proposals of the paper's Table 3. All twelve
-figures are read from the evaluation's arrays instead.
+metrics are read from the evaluation's arrays instead.
 """
-import contextlib
-import io
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import dump, get_local_path
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.fileio import dump
+from mmengine.logging import MMLogger
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
-PERSON_ID = 1  # COCO's category
+from ..annotations.checks import Rules
+from .ground_truth import PERSON_ID, announced, quiet, read_ground_truth
 
-# Table 3: figure -> (array, IoU threshold, size class, proposals)
-FIGURES = {
+# Table 3: metric -> (array, IoU threshold, size class, proposals)
+TABLE_3 = {
     'AP': ('precision', None, 'all', 20),
     'AP .5': ('precision', .5, 'all', 20),
     'AP .75': ('precision', .75, 'all', 20),
@@ -39,7 +38,7 @@ FIGURES = {
 class PersonMaskMetric(BaseMetric):
     """COCO segmentation AP and AR of persons, at most 20 per image.
 
-    The figures are ``AP``, ``AP .5``, ``AP .75``, ``AP (S|M|L)``, ``AR1``,
+    The metrics are ``AP``, ``AP .5``, ``AP .75``, ``AP (S|M|L)``, ``AR1``,
     ``AR10``, ``AR20`` and ``AR (S|M|L)``, the twelve of the paper's Table 3;
     one is -1 where the annotations hold no person of its size class. As with
     :class:`CocoMetric`, all images of ``ann_file`` count: one that was not
@@ -60,8 +59,10 @@ class PersonMaskMetric(BaseMetric):
             to ``{outfile_prefix}.masks.json``. Defaults to None.
         collect_device (str): ``'cpu'`` or ``'gpu'``, for gathering results
             of several processes. Defaults to ``'cpu'``.
-        prefix (str, optional): Prefix of the figures' names. Defaults to
+        prefix (str, optional): Prefix of the metrics' names. Defaults to
             None, which is ``'mask'``.
+        person (str | int, optional): Name or id of the persons' category. If
+            None, that of the test dataset, or 'person'. Defaults to None.
 
     Raises:
         ValueError: If ``format_only`` has nowhere to write to, or
@@ -76,7 +77,8 @@ class PersonMaskMetric(BaseMetric):
                  format_only: bool = False,
                  outfile_prefix: Optional[str] = None,
                  collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+                 prefix: Optional[str] = None,
+                 person: Union[str, int, None] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise ValueError('format_only=True writes a file and does '
@@ -84,9 +86,11 @@ class PersonMaskMetric(BaseMetric):
         self.ignore_unlabelled = ignore_unlabelled
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
+        self.person = person
         self._coco: Optional[COCO] = None
+        self._person_id = PERSON_ID
         if ann_file is not None and not format_only:
-            self._coco = self._load_ground_truth(ann_file)
+            self._read(ann_file, person or 'person')
 
     @property
     def dataset_meta(self) -> Optional[dict]:
@@ -102,9 +106,9 @@ class PersonMaskMetric(BaseMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         self._dataset_meta = dataset_meta
-        ann_file = self._announced_ann_file()
+        ann_file, person = announced(dataset_meta)
         if self._coco is None and ann_file and not self.format_only:
-            self._coco = self._load_ground_truth(ann_file)
+            self._read(ann_file, self.person or person)
 
     def process(self, data_batch: Sequence[dict],
                 data_samples: Sequence[dict]) -> None:
@@ -119,10 +123,12 @@ class PersonMaskMetric(BaseMetric):
 
         Raises:
             ValueError: If masks or scores are missing, differ in number, or
-                a mask has not the size of its image.
+                a mask has not the size of its image, in the annotations too.
         """
         for sample in data_samples:
-            self.results.append(_to_coco_results(sample))
+            if self._coco is not None:
+                _check_image(sample, self._coco)
+            self.results.append(_to_coco_results(sample, self._person_id))
 
     def compute_metrics(self, results: List[List[dict]]) -> Dict[str, float]:
         """Write the results, and evaluate them unless ``format_only``.
@@ -131,7 +137,7 @@ class PersonMaskMetric(BaseMetric):
             results (list): Per image, its COCO results.
 
         Returns:
-            dict[str, float]: The twelve figures by name; nothing if
+            dict[str, float]: The twelve metrics by name; nothing if
             ``format_only``.
         """
         logger = MMLogger.get_current_instance()
@@ -144,57 +150,39 @@ class PersonMaskMetric(BaseMetric):
             return {}
         logger.info(f'Evaluating {self.__class__.__name__}...')
         if self._coco is None:
-            self._coco = self._load_ground_truth(self._known_ann_file())
+            ann_file, person = announced(self.dataset_meta)
+            if ann_file is None:
+                name = (self.dataset_meta or {}).get('dataset_name')
+                raise ValueError(
+                    'no annotation file is known for the dataset '
+                    f'{name!r}: give PersonMaskMetric(ann_file=...)')
+            self._read(ann_file, self.person or person)
         return evaluate_masks(self._coco, detections)
 
-    def _announced_ann_file(self) -> Optional[str]:
-        """The file that the test dataset has announced, or None."""
-        name = (self.dataset_meta or {}).get('dataset_name')
-        return MessageHub.get_current_instance().get_info(
-            f'{name}_ann_file', None)
-
-    def _known_ann_file(self) -> str:
-        """As above, where one must be known."""
-        found = self._announced_ann_file()
-        if found is None:
-            name = (self.dataset_meta or {}).get('dataset_name')
-            raise ValueError(
-                f'no annotation file is known for the dataset {name!r}: '
-                'give PersonMaskMetric(ann_file=...)')
-        return found
-
-    def _load_ground_truth(self, ann_file: str) -> COCO:
+    def _read(self, ann_file: str, person: Union[str, int]) -> None:
         """Read and check the annotations of the persons."""
-        with get_local_path(ann_file) as path, _quiet():
-            coco = COCO(path)
-        if 'annotations' not in coco.dataset:
-            raise ValueError(
-                f'{ann_file} has no annotations to evaluate against: use '
-                'format_only=True and outfile_prefix to write results only')
-        for ann in coco.dataset['annotations']:
-            if not ann.get('segmentation'):
-                raise ValueError(
-                    f"annotation {ann['id']} of {ann_file} has no "
-                    "'segmentation': masks cannot be evaluated on it; give "
-                    'polygons or RLEs of all persons, or leave '
-                    'PersonMaskMetric out of the evaluator')
+        rules = Rules(
+            person=person, needs=('segmentation', ),
+            without_masks='leave PersonMaskMetric out of the evaluator')
+        self._coco, self._person_id = read_ground_truth(ann_file, rules)
+        for ann in self._coco.anns.values():
             if self.ignore_unlabelled and not _is_labelled(ann):
                 ann['iscrowd'] = 1
-        return coco
 
 
 def evaluate_masks(coco: COCO, detections: List[dict]) -> Dict[str, float]:
     """Evaluate person masks as COCO does, with 1, 10 and 20 proposals.
 
     Args:
-        coco (COCO): The ground truth; its segmentations become RLEs.
-        detections (list[dict]): COCO results of the category person with
+        coco (COCO): The ground truth, of one category; its segmentations
+            become RLEs.
+        detections (list[dict]): COCO results of that category with
             ``image_id``, ``segmentation`` and ``score``, and without
             ``bbox``, whose area would stand in for the mask's. COCO's keys
             (``id``, ``area``, ...) are added to them. May be empty.
 
     Returns:
-        dict[str, float]: The figures of ``FIGURES``.
+        dict[str, float]: The metrics of ``TABLE_3``.
 
     Raises:
         ValueError: If a detection's image is not in the ground truth.
@@ -204,16 +192,15 @@ def evaluate_masks(coco: COCO, detections: List[dict]) -> Dict[str, float]:
         raise ValueError(
             f'predictions for the images {sorted(unknown)[:5]}, which are '
             'not in the annotation file: give the file of the tested images')
-    with _quiet():
+    with quiet():
         evaluation = COCOeval(coco, coco.loadRes(detections), 'segm')
-        evaluation.params.catIds = [PERSON_ID]
         evaluation.params.maxDets = [1, 10, 20]
         evaluation.evaluate()
         evaluation.accumulate()
-    return {name: _figure(evaluation, *FIGURES[name]) for name in FIGURES}
+    return {name: _metric(evaluation, *TABLE_3[name]) for name in TABLE_3}
 
 
-def _figure(evaluation: COCOeval, array: str, iou_thr: Optional[float],
+def _metric(evaluation: COCOeval, array: str, iou_thr: Optional[float],
             size: str, proposals: int) -> float:
     """Mean of the entries that are defined, or -1 where none is."""
     params = evaluation.params
@@ -232,7 +219,19 @@ def _is_labelled(annotation: dict) -> bool:
     return any(v > 0 for v in annotation.get('keypoints', ())[2::3])
 
 
-def _to_coco_results(sample: dict) -> List[dict]:
+def _check_image(sample: dict, coco: COCO) -> None:
+    """Raise ValueError if an image is not as large as it was annotated."""
+    image = coco.imgs.get(sample['img_id'], {})
+    annotated = [image.get('height'), image.get('width')]
+    found = list(sample['ori_shape'][:2])
+    if None not in annotated and found != annotated:
+        raise ValueError(
+            f"image {sample['img_id']} is of size {found} (height, width), "
+            f'but the annotation file says {annotated}, and masks of two '
+            'sizes never overlap: correct width and height in it')
+
+
+def _to_coco_results(sample: dict, person_id: int) -> List[dict]:
     """Write one image's predictions as COCO results."""
     instances, name = sample['pred_instances'], f"image {sample['img_id']}"
     if 'masks' not in instances or 'bbox_scores' not in instances:
@@ -257,12 +256,7 @@ def _to_coco_results(sample: dict) -> List[dict]:
         results.append(
             dict(
                 image_id=sample['img_id'],
-                category_id=PERSON_ID,
+                category_id=person_id,
                 segmentation=dict(size=size, counts=counts),
                 score=float(score)))
     return results
-
-
-def _quiet() -> contextlib.AbstractContextManager:
-    """Swallow what the COCO tools print."""
-    return contextlib.redirect_stdout(io.StringIO())

@@ -110,14 +110,15 @@ class AttentionGrouping(BaseKeypointCodec):
                 f'{n} persons need as many instance_masks, got '
                 f'{None if instance_masks is None else len(instance_masks)}: '
                 'put GeneratePersonMasks before GenerateTarget')
+        labelled = keypoints_visible > 0  # confidences, too
         given = (self.heatmap_size, keypoints[..., :2] / self.heatmap_stride,
-                 keypoints_visible, self.sigma)
+                 labelled.astype(np.float32), self.sigma)
         if self.options.unbiased:
             heatmaps, _ = generate_unbiased_gaussian_heatmaps(*given)
         else:
             heatmaps = gaussian_heatmaps(*given)
         inside = ((keypoints >= 0) & (keypoints < self.input_size)).all(-1)
-        weights = ((keypoints_visible > 0) & inside).astype(np.float32)
+        weights = (labelled & inside).astype(np.float32)
         able = weights.any(1) & instance_masks.any((1, 2))
         grid = token_grid(self.heatmap_size[::-1], self.heatmap_stride,
                           self.token_stride)

@@ -2,14 +2,13 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from mmengine.logging import MessageHub
 from mmpose.datasets import CocoDataset
-from mmpose.datasets.transforms import LoadImage
 
-from mmpose_ssa.datasets.coco import CheckedCocoDataset, LoadCheckedImage
+from mmpose_ssa.datasets import coco
+from mmpose_ssa.datasets.coco import CheckedCocoDataset
 
 COCO_MINI = Path(__file__).parents[3] / 'shared/data/coco_mini'
 
@@ -66,7 +65,7 @@ NO_BOXES = ([5, 5, 20], [5, 5, 20, None], '5 5 20 20', ['5', '5', '20', '20'],
             [[5, 5], [20]])
 FAULTS_ALWAYS = {
     'missing': (None, FileNotFoundError, 'does not exist: set data_root'),
-    'empty': ('', ValueError, 'is empty: .* draw it again'),
+    'empty': ('', ValueError, 'is empty: .* write it again'),
     'blank': (' \n', ValueError, 'is empty'),
     'cut off': (json.dumps(content())[:-9], ValueError,
                 r'is not JSON \(.*damaged'),
@@ -74,9 +73,9 @@ FAULTS_ALWAYS = {
     'no dict of COCO': ({}, ValueError, 'has no images: give a file'),
     'no images': (content(images=[]), ValueError, 'has no images'),
     'image without width': (content(images=[without('width', image())]),
-                            ValueError, "an entry has no 'width'"),
+                            ValueError, r'without width .* \(1: id 1\)'),
     'image twice': (content(images=[image(), image()]), ValueError,
-                    r'images that share an id \(1: id 1\): number them'),
+                    r'images that share an id \(1: image 1\): number them'),
     'person twice': (
         content(annotations=[person(7), person(7), person(8), person(8)]),
         ValueError, r'annotations that share an id \(2: id 7, 8\)'),
@@ -97,14 +96,17 @@ FAULTS_ALWAYS = {
                                            in enumerate(NO_BOXES, 2)]),
         ValueError,
         r'not a list of four numbers \(5: id 2, 3, 4, 5, 6\): write x, y, w'),
+    'no categories': (
+        without('categories', content()), ValueError,
+        r"no category 'person' among \{\}: write .* person=NAME of the data"),
+    'no person': (
+        content(categories=[dict(id=1, name='dog')]), ValueError,
+        r"no category 'person' among \{1: 'dog'\}: write"),
+    'another id': (
+        content(categories=[dict(id=2, name='person')]), ValueError,
+        r'categories that it does not list \(1: id 1\): add'),
 }
 FAULTS_IN_TRAINING = {
-    'no categories': (without('categories', content()),
-                      "no category 'person' among {}: write"),
-    'another id': (content(categories=[dict(id=2, name='person')]),
-                   "has 'person' under another id than 1: {2: 'person'}"),
-    'no person': (content(categories=[dict(id=1, name='dog')]),
-                  "no category 'person' among {1: 'dog'}: write"),
     'no annotations': (without('annotations', content()),
                        'no person with labelled keypoints in its 0 annot'),
     'nobody labelled': (
@@ -116,7 +118,7 @@ FAULTS_IN_TRAINING = {
         content(annotations=[
             person(1), without('keypoints', person(2)),
             without('bbox', person(3))]),
-        'persons without bbox or keypoints (2: id 2, 3): train on COCO'),
+        'persons without bbox or keypoints (2: id 2, 3): give COCO'),
 }
 
 
@@ -178,45 +180,12 @@ def test_good_data_are_read_as_mmpose_reads_them(test_mode):
     assert checked.metainfo['CLASSES'] == plain.metainfo['CLASSES']
     for i in range(len(plain)):
         ours, theirs = checked.get_data_info(i), plain.get_data_info(i)
+        h, w = ours.pop('annotated_shape')
+        assert ours['raw_ann_info'] is None or w >= max(
+            a['bbox'][0] + a['bbox'][2] for a in ours['raw_ann_info']) - 1 > 0
         sigmas = ours.pop('sigmas')  # for a refiner
         np.testing.assert_equal(sigmas, plain.metainfo['sigmas'])
         np.testing.assert_equal(ours, theirs)
-
-
-# --- images -----------------------------------------------------------------
-
-
-def test_a_good_image_is_loaded_as_mmpose_loads_it(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
-    path = str(tmp_path / '1.png')
-    cv2.imwrite(path, pixels)
-    ours = LoadCheckedImage()(dict(img_path=path))
-    assert np.array_equal(ours['img'], pixels)
-    np.testing.assert_equal(ours, LoadImage()(dict(img_path=path)))
-    given = LoadCheckedImage()(dict(img=pixels))
-    assert given['img'] is pixels and given['ori_shape'] == (7, 9)
-
-
-@pytest.mark.parametrize('make, error, words', [
-    (lambda path: None, FileNotFoundError, 'does not exist: set data_root'),
-    (lambda path: path.touch(), ValueError, 'empty, damaged.*copy it again'),
-    (lambda path: path.write_bytes(b'GIF? no'), ValueError, 'damaged'),
-    (lambda path: path.mkdir(), ValueError, 'a folder'),
-], ids=['missing', 'zero bytes', 'no image', 'folder'])
-def test_a_faulty_image_is_named(tmp_path, make, error, words):
-    path = tmp_path / '1.jpg'
-    make(path)
-    with pytest.raises(error, match=words) as raised:
-        LoadCheckedImage()(dict(img_path=str(path)))
-    assert str(path) in str(raised.value)
-
-
-@pytest.mark.parametrize('array', [
-    np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), [[[1, 2, 3]]]
-])
-def test_an_array_must_be_a_colour_image(array):
-    with pytest.raises(TypeError, match=r'BGR, \(H, W, 3\), got'):
-        LoadCheckedImage()(dict(img=array))
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
@@ -232,3 +201,73 @@ def test_every_nth_image_by_ascending_id(tmp_path, test_mode):
 def test_every_nth_image_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match='every_nth_image .* got 0'):
         read(tmp_path, content(), every_nth_image=0)
+
+
+# --- what is estimated and chosen -------------------------------------------
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What is logged of files that nobody has spoken of yet."""
+    said = []
+    monkeypatch.setattr(coco, '_said', set())
+    monkeypatch.setattr(coco, 'print_log',
+                        lambda text, logger: said.append(text))
+    return said
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_faults_that_are_repaired_are_said_once(tmp_path, log, test_mode):
+    faulty = person(area=None, iscrowd=None, num_keypoints=0,
+                    keypoints=[9, 9, .45] + [0] * 48)
+    for _ in range(2):
+        dataset = read(tmp_path, content(annotations=[faulty]),
+                       test_mode=test_mode)
+        info = dataset.get_data_info(0)
+        assert info['keypoints_visible'][0, :2].tolist() == [1, 0]
+        assert info['num_keypoints'] == [1] and info['iscrowd'] == [0]
+        assert info['area'].tolist() == pytest.approx([.53 * 20 * 20])
+        assert info['raw_ann_info'][0]['area'] == pytest.approx(.53 * 400)
+    assert len(log) == 4
+    for text, word in zip(log, ('visibilities', 'num_keypoints', 'iscrowd',
+                                'area')):
+        assert word in text and '(id 1)' in text
+        assert f"1 of 1 annotations of {tmp_path / 'persons.json'}" in text
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+@pytest.mark.parametrize('chosen', ['rider', 7])
+def test_the_config_chooses_who_is_a_person(tmp_path, log, test_mode, chosen):
+    text = content(
+        annotations=[person(1, category_id=1), person(2, category_id=7)],
+        categories=[dict(id=1, name='bike'), dict(id=7, name='rider')])
+    with pytest.raises(ValueError, match="'person' among .*person=NAME"):
+        read(tmp_path, text, test_mode=test_mode)
+    dataset = read(tmp_path, text, test_mode=test_mode, person=chosen)
+    assert dataset.get_data_info(0)['id'] == [2]
+    assert dataset.metainfo['CLASSES'] == [dict(id=7, name='rider')]
+    assert f'other categories than {chosen!r}' in log[0]
+    MessageHub.get_current_instance().runtime_info.pop('coco_person', None)
+
+
+@pytest.mark.parametrize('missing', ['error', 'empty', None])
+def test_masks_are_needed_by_the_step_that_draws_them(tmp_path, mmpose,
+                                                      missing):
+    """Before training begins, and of all persons."""
+    options = {}
+    if missing:
+        options['pipeline'] = [dict(type='GeneratePersonMasks',
+                                    heatmap_size=(8, 8), missing=missing)]
+    square = [[5, 5, 9, 5, 9, 9, 5, 9]]
+    persons = [person(1, segmentation=square), person(2)]
+    if missing == 'error':
+        with pytest.raises(ValueError, match=r'\(1: id 2\): .*naive variant'):
+            read(tmp_path, content(annotations=persons), **options)
+    else:
+        assert len(read(tmp_path, content(annotations=persons), **options))
+    persons[1]['segmentation'] = [[1, 2, 3, 4]]
+    with pytest.raises(ValueError, match=r'id 2; 2 of image 1: a polygon'):
+        read(tmp_path, content(annotations=persons), **options)
+    options.pop('pipeline', None)
+    assert len(read(tmp_path, content(annotations=persons), test_mode=True,
+                    **options))

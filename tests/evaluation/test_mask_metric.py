@@ -13,7 +13,7 @@ from mmpose.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmpose_ssa.evaluation.mask_metric import FIGURES, PersonMaskMetric
+from mmpose_ssa.evaluation.mask_metric import TABLE_3, PersonMaskMetric
 
 COCO_MINI = Path(__file__).parents[3] / 'shared/data/coco_mini'
 SHAPE = (120, 200)
@@ -38,12 +38,13 @@ def person(ann_id, image_id, x, y, w, h, labelled=True, **extra):
         segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]]) | extra
 
 
-def write(folder, annotations, images=(1, )):
+def write(folder, annotations, images=(1, ), **more):
     path = folder / 'ann.json'
     path.write_text(json.dumps(dict(
         images=[dict(id=i, height=SHAPE[0], width=SHAPE[1])
                 for i in images],
-        categories=[dict(id=1, name='person')], annotations=annotations)))
+        categories=[dict(id=1, name='person')], annotations=annotations)
+        | more))
     return str(path)
 
 
@@ -55,20 +56,20 @@ def sample(image_id, masks, scores, shape=SHAPE):
 def evaluate(ann_file, *samples, **options):
     metric = PersonMaskMetric(ann_file, **options)
     metric.process({}, samples)
-    figures = metric.evaluate(len(samples))
-    return {name.removeprefix('mask/'): v for name, v in figures.items()}
+    metrics = metric.evaluate(len(samples))
+    return {name.removeprefix('mask/'): v for name, v in metrics.items()}
 
 
 def test_truth_as_prediction_is_perfect(tmp_path):
     people = [person(1, 1, 10, 10, 100, 100),  # large
               person(2, 2, 10, 10, 50, 50)]  # medium
-    figures = evaluate(
+    metrics = evaluate(
         write(tmp_path, people, (1, 2)),
         sample(1, [rle(box_mask(10, 10, 100, 100))], [.5]),
         sample(2, [rle(box_mask(10, 10, 50, 50))], [.4]))
     nobody_is_small = ('AP (S)', 'AR (S)')
-    assert list(figures) == list(FIGURES) and len(figures) == 12
-    for name, value in figures.items():
+    assert list(metrics) == list(TABLE_3) and len(metrics) == 12
+    for name, value in metrics.items():
         expected = -1 if name in nobody_is_small else 1
         assert value == pytest.approx(expected), name
 
@@ -79,48 +80,48 @@ def test_precision_and_recall_by_hand(tmp_path):
     people = [person(1, 1, 0, 0, 50, 100), person(2, 1, 60, 0, 50, 100)]
     masks = [box_mask(0, 0, 50, 100), box_mask(150, 0, 50, 100),
              box_mask(60, 0, 50, 100)]
-    figures = evaluate(write(tmp_path, people),
+    metrics = evaluate(write(tmp_path, people),
                        sample(1, [rle(m) for m in masks], [.9, .8, .7]))
     for name in ('AP', 'AP .5', 'AP .75', 'AP (M)'):
-        assert figures[name] == pytest.approx((51 + 50 * 2 / 3) / 101)
-    assert figures['AR1'] == .5  # one proposal finds one of two
-    assert figures['AR10'] == figures['AR20'] == figures['AR (M)'] == 1
+        assert metrics[name] == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert metrics['AR1'] == .5  # one proposal finds one of two
+    assert metrics['AR10'] == metrics['AR20'] == metrics['AR (M)'] == 1
 
 
 def test_intersection_over_union_by_hand(tmp_path):
     # 62 of 100 rows: an IoU of 0.62 passes at .50, .55 and .60 of the ten
-    figures = evaluate(
+    metrics = evaluate(
         write(tmp_path, [person(1, 1, 0, 0, 50, 100)]),
         sample(1, [rle(box_mask(0, 0, 50, 62))], [.9]))
-    assert figures['AP'] == pytest.approx(.3)
-    assert figures['AP .5'] == pytest.approx(1)
-    assert figures['AP .75'] == 0
-    assert figures['AR20'] == pytest.approx(.3)
+    assert metrics['AP'] == pytest.approx(.3)
+    assert metrics['AP .5'] == pytest.approx(1)
+    assert metrics['AP .75'] == 0
+    assert metrics['AR20'] == pytest.approx(.3)
 
 
 @pytest.mark.parametrize('wrong, found', [(19, 1), (20, 0)])
 def test_twenty_proposals_count(tmp_path, wrong, found):
     masks = [box_mask(100, 0, 50, 50)] * wrong + [box_mask(0, 0, 50, 100)]
     scores = np.linspace(1, .5, len(masks))
-    figures = evaluate(write(tmp_path, [person(1, 1, 0, 0, 50, 100)]),
+    metrics = evaluate(write(tmp_path, [person(1, 1, 0, 0, 50, 100)]),
                        sample(1, [rle(m) for m in masks], scores))
-    assert figures['AR20'] == found
-    assert figures['AP'] == pytest.approx(found / 20)  # precision 1 of 20
+    assert metrics['AR20'] == found
+    assert metrics['AP'] == pytest.approx(found / 20)  # precision 1 of 20
 
 
 def test_no_prediction_at_all(tmp_path):
-    figures = evaluate(write(tmp_path, [person(1, 1, 0, 0, 50, 100)]),
+    metrics = evaluate(write(tmp_path, [person(1, 1, 0, 0, 50, 100)]),
                        sample(1, [], []))
-    assert figures['AP'] == figures['AP .5'] == figures['AR20'] == 0
-    assert figures['AP (L)'] == -1
+    assert metrics['AP'] == metrics['AP .5'] == metrics['AR20'] == 0
+    assert metrics['AP (L)'] == -1
 
 
 def test_an_image_not_predicted_counts_as_missed(tmp_path):
     people = [person(1, 1, 0, 0, 50, 100), person(2, 2, 0, 0, 50, 100)]
-    figures = evaluate(write(tmp_path, people, (1, 2)),
+    metrics = evaluate(write(tmp_path, people, (1, 2)),
                        sample(1, [rle(box_mask(0, 0, 50, 100))], [.9]))
-    assert figures['AP'] == pytest.approx(51 / 101)
-    assert figures['AR20'] == .5
+    assert metrics['AP'] == pytest.approx(51 / 101)
+    assert metrics['AR20'] == .5
 
 
 def test_persons_without_keypoints(tmp_path):
@@ -133,8 +134,8 @@ def test_persons_without_keypoints(tmp_path):
     assert evaluate(path, labelled)['AP'] == pytest.approx(51 / 101)
     assert evaluate(path, both)['AP'] == pytest.approx(1)
     for found in (labelled, both):  # neither to be found nor wrong to find
-        figures = evaluate(path, found, ignore_unlabelled=True)
-        assert figures['AP'] == pytest.approx(1)
+        metrics = evaluate(path, found, ignore_unlabelled=True)
+        assert metrics['AP'] == pytest.approx(1)
 
 
 def test_crowds_are_ignored(tmp_path):
@@ -143,9 +144,9 @@ def test_crowds_are_ignored(tmp_path):
               person(2, 1, 60, 0, 50, 120, iscrowd=1, segmentation=runs)]
     masks = [box_mask(60, 0, 20, 100), box_mask(80, 0, 20, 100),
              box_mask(0, 0, 50, 100)]
-    figures = evaluate(write(tmp_path, people),
+    metrics = evaluate(write(tmp_path, people),
                        sample(1, [rle(m) for m in masks], [.9, .8, .7]))
-    assert figures['AP'] == pytest.approx(1)
+    assert metrics['AP'] == pytest.approx(1)
 
 
 def shaken(mask, rng):
@@ -179,10 +180,10 @@ def assert_equals_coco(ann_file, images, seed=0):
         detections += [
             dict(image_id=image_id, category_id=1, segmentation=rle(m),
                  score=float(s)) for m, s in zip(masks, scores)]
-    figures = evaluate(ann_file, *samples)
+    metrics = evaluate(ann_file, *samples)
     stats = reference(ann_file, detections)
-    assert 0 < figures['AP'] < 1
-    assert list(figures.values()) == pytest.approx(stats, abs=1e-9)
+    assert 0 < metrics['AP'] < 1
+    assert list(metrics.values()) == pytest.approx(stats, abs=1e-9)
 
 
 def test_equals_cocos_own_evaluation(tmp_path):
@@ -221,7 +222,7 @@ def test_results_file_of_a_test_server(tmp_path):
             size=list(SHAPE), counts=encoded['counts'].decode()))]
 
 
-def test_file_written_beside_the_figures_holds_coco_results_only(tmp_path):
+def test_file_written_beside_the_metrics_holds_coco_results_only(tmp_path):
     path = write(tmp_path, [person(1, 1, 0, 0, 50, 100)])
     evaluate(path, sample(1, [rle(box_mask(0, 0, 50, 100))], [.9]),
              outfile_prefix=str(tmp_path / 'r'))
@@ -260,7 +261,7 @@ def announced(tmp_path):
 
 def test_annotations_are_checked_as_soon_as_they_are_announced(
         tmp_path, announced):
-    words = 'annotation 6 of .*ann.json .* leave PersonMaskMetric out of'
+    words = 'ann.json .*id 6.* leave PersonMaskMetric out of'
     evaluator = Evaluator(PersonMaskMetric())
     with pytest.raises(ValueError, match=words):
         evaluator.dataset_meta = announced
@@ -291,7 +292,7 @@ def test_predictions_that_cannot_be_evaluated(tmp_path, prediction, words):
 def test_annotations_that_cannot_be_evaluated(tmp_path):
     bare = person(6, 1, 0, 0, 9, 9)
     del bare['segmentation']
-    with pytest.raises(ValueError, match="annotation 6 .*'segmentation'"):
+    with pytest.raises(ValueError, match=r'segmentation \(1: id 6\)'):
         PersonMaskMetric(write(tmp_path, [bare]))
     path = tmp_path / 'info.json'
     path.write_text(json.dumps(dict(images=[dict(id=1)], categories=[])))
@@ -303,3 +304,49 @@ def test_annotations_that_cannot_be_evaluated(tmp_path):
     metric.process({}, [sample(5, [rle(box_mask(0, 0, 9, 9))], [1])])
     with pytest.raises(ValueError, match=r'\[5\].*not in the annotation'):
         metric.evaluate(1)
+
+
+def test_persons_of_any_category(tmp_path):
+    mask = rle(box_mask(0, 0, 50, 100))
+    people = [person(1, 1, 0, 0, 50, 100, category_id=7),
+              person(2, 1, 60, 0, 50, 100, category_id=1)]
+    path = write(tmp_path, people, categories=[
+        dict(id=1, name='dog'), dict(id=7, name='person')])
+    metrics = evaluate(path, sample(1, [mask], [.9]),
+                       outfile_prefix=str(tmp_path / 'r'))
+    assert metrics['AP'] == pytest.approx(1)
+    (found, ) = json.loads((tmp_path / 'r.masks.json').read_text())
+    assert found['category_id'] == 7
+    dog = rle(box_mask(60, 0, 50, 100))
+    assert evaluate(path, sample(1, [dog], [.9]), person='dog')[
+        'AP'] == pytest.approx(1)
+    with pytest.raises(ValueError, match="no category 'cat'"):
+        PersonMaskMetric(path, person='cat')
+
+
+def test_an_area_of_0_is_the_masks(tmp_path):
+    """100 x 100 pixels are a large person."""
+    path = write(tmp_path, [person(1, 1, 10, 10, 100, 100, area=0)])
+    metrics = evaluate(path, sample(1, [rle(box_mask(10, 10, 100, 100))], [1]))
+    assert metrics['AP (L)'] == pytest.approx(1) and metrics['AP (S)'] == -1
+
+
+def test_images_of_another_size_than_annotated(tmp_path):
+    metric = PersonMaskMetric(write(tmp_path, [person(1, 1, 0, 0, 9, 9)]))
+    mask = rle(np.zeros((60, 100), np.uint8))
+    with pytest.raises(ValueError, match=r'image 1 is of size \[60, 100\] .*'
+                       r'says \[120, 200\]'):
+        metric.process({}, [sample(1, [mask], [.9], shape=(60, 100))])
+
+
+@pytest.mark.parametrize('segmentation', [
+    [[1, 2, 3, 4]], [[]], [1, 2, 3, 4, 5, 6], [[[1, 2], [3, 4], [5, 9]]],
+    [[1, 1, 30, 1, 30, None]], [[1, 1, 30, 1, 30, 1e10]],
+    dict(size=list(SHAPE), counts='P'), dict(size=[9, 9], counts=[81]),
+    dict(size=list(SHAPE), counts=[24001])])
+def test_damaged_masks_end_the_run_before_it_begins(tmp_path, segmentation):
+    people = [person(1, 1, 0, 0, 50, 100),
+              person(8, 1, 0, 0, 50, 100, segmentation=segmentation)]
+    with pytest.raises(ValueError, match=r'ann.json .*\(1: id 8; 8 of image '
+                       '1: .*: write .*in pixels, or an RLE'):
+        PersonMaskMetric(write(tmp_path, people))

@@ -1,0 +1,1 @@
+"""COCO annotation files, read and checked; numpy and pycocotools only."""

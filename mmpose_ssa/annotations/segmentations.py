@@ -1,0 +1,162 @@
+"""Polygons and run-length encodings (RLE), checked before COCO's code.
+
+pycocotools and xtcocotools check nothing: of a vertex far away they draw the
+way to it, of a cut RLE they read beyond its end, and of four numbers they make
+a box. So memory runs out, the process dies, or a comparison never ends.
+"""
+from typing import Any, List, Optional, Union
+
+import numpy as np
+import pycocotools.mask as coco_mask
+
+MAX_SIDE = 32766  # OpenCV warps no larger ones
+MAX_PIXELS = 2**27  # 400 MB as a colour image
+
+
+def plain_segmentation(segmentation: Any, height: int,
+                       width: int) -> Union[list, dict]:
+    """Check a segmentation and give it a form that COCO's tools can read.
+
+    Args:
+        segmentation: Polygons ``[[x0, y0, x1, y1, ...], ...]`` in pixels, or
+            an RLE ``{'size': [height, width], 'counts': ...}``, compressed or
+            not.
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+
+    Returns:
+        The segmentation itself, or an RLE without empty runs.
+
+    Raises:
+        ValueError: If it is damaged, or not of this image.
+    """
+    if isinstance(segmentation, dict):
+        runs = check_rle(segmentation, height, width)
+        if runs[1:].all():
+            return segmentation
+        return dict(size=[height, width], counts=_without_empty_runs(runs))
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ValueError('it is neither a list of polygons nor an RLE: '
+                         f'{segmentation!r:.100}')
+    for polygon in segmentation:
+        check_polygon(polygon, max(height, width))
+    return segmentation
+
+
+def check_polygon(polygon: Any, side: int) -> None:
+    """Raise ValueError unless a polygon can be drawn.
+
+    Args:
+        polygon: ``[x0, y0, x1, y1, ...]`` in pixels.
+        side: The image's longer one; as far outside it a vertex may lie.
+    """
+    numbers = _numbers(polygon)
+    if numbers is None or len(numbers) < 6 or len(numbers) % 2:
+        raise ValueError(
+            'a polygon must be a flat list [x0, y0, x1, y1, ...] of at least '
+            f'three vertices, got {polygon!r:.100}')
+    farthest = np.abs(numbers.astype(float)).max()
+    if not farthest <= 2 * side:  # NaN is not, either
+        raise ValueError(
+            'a polygon has a vertex that is not finite or far outside its '
+            f'image of up to {side} pixels: {polygon!r:.100}')
+
+
+def check_rle(rle: Any, height: int, width: int) -> np.ndarray:
+    """(R,) lengths in pixels of an RLE's runs, of 0 and 1 in turn.
+
+    Raises:
+        ValueError: If it does not encode a mask of that size.
+    """
+    if not isinstance(rle, dict) or not {'size', 'counts'} <= rle.keys():
+        raise ValueError("an RLE needs 'size' and 'counts', got "
+                         f'{rle!r:.100}')
+    size, counts = _numbers(rle['size']), rle['counts']
+    if (size is None or size.tolist() != [height, width]
+            or size.dtype.kind == 'f'):
+        raise ValueError(
+            f"RLE of size {rle['size']!r:.50} on an image of size "
+            f'{[height, width]} (height, width): they do not belong together')
+    if isinstance(counts, (str, bytes)):
+        runs = run_lengths(counts)
+    else:
+        runs = _numbers(counts)
+        if runs is None or (runs % 1).any():
+            raise ValueError('RLE counts must be whole numbers, got '
+                             f'{counts!r:.100}')
+    # No sum before the greatest is known: it could overflow
+    pixels = height * width
+    whole = len(runs) and runs.min() >= 0 and runs.max() <= pixels
+    if not whole or runs.sum() != pixels:
+        raise ValueError(
+            f'RLE counts do not add up to {height} x {width} = {pixels} '
+            'pixels: they are damaged')
+    return runs
+
+
+def run_lengths(counts: Union[str, bytes]) -> np.ndarray:
+    """(R,) lengths in pixels that a compressed RLE's ``counts`` stand for.
+
+    Raises:
+        ValueError: If they are cut, or have other characters than an RLE's.
+    """
+    if isinstance(counts, str):
+        counts = counts.encode('utf-8', 'surrogatepass')
+    # Six bits a character: five of the number, the low ones first, and one
+    # that says that more follow
+    bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if len(bits) and not (0 <= bits.min() and bits.max() < 64):
+        raise ValueError("RLE counts hold characters other than an RLE's: "
+                         'they are damaged')
+    ends = np.flatnonzero(bits < 32)
+    if not len(ends) or ends[-1] != len(bits) - 1:
+        raise ValueError('RLE counts end in the middle: they are cut')
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1  # in characters
+    if lengths.max() > 8:
+        raise ValueError('RLE counts hold a number of more than 40 bits: '
+                         'they are damaged')
+    places = np.arange(len(bits)) - np.repeat(starts, lengths)
+    runs = np.add.reduceat((bits & 31) << 5 * places, starts)
+    runs -= (bits[ends] >> 4) << 5 * lengths  # negative numbers
+    # From the fourth on, they are differences from the last of their kind
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def _without_empty_runs(runs: np.ndarray) -> List[int]:
+    """Runs of 0 and 1 in turn, the neighbours of empty ones joined.
+
+    pycocotools compares empty runs wrongly and writes beyond its memory.
+    """
+    ends = np.cumsum(runs)
+    values = np.arange(len(runs)) % 2
+    values, ends = values[runs > 0], ends[runs > 0]
+    last = np.append(values[1:] != values[:-1], True)  # of equal neighbours
+    joined = np.diff(ends[last], prepend=0).astype(int).tolist()
+    return [0] * int(values[0]) + joined
+
+
+def mask_area(segmentation: Union[list, dict], height: int,
+              width: int) -> float:
+    """Pixels of what :func:`plain_segmentation` returns."""
+    encoded = segmentation
+    if isinstance(segmentation, list):
+        encoded = coco_mask.merge(
+            coco_mask.frPyObjects(segmentation, height, width))
+    elif not isinstance(segmentation['counts'], (str, bytes)):
+        encoded = coco_mask.frPyObjects(segmentation, height, width)
+    return float(coco_mask.area(encoded))
+
+
+def _numbers(values: Any) -> Optional[np.ndarray]:
+    """A flat list of real numbers as an array, or None of anything else."""
+    if not isinstance(values, (list, tuple)):
+        return None
+    try:
+        numbers = np.array(values)
+    except ValueError:  # lists of several lengths
+        return None
+    flat = numbers.ndim == 1 and numbers.dtype.kind in 'iuf'
+    return numbers if flat else None

@@ -1,0 +1,177 @@
+"""Images, loaded so that their pixels are those that were annotated.
+
+Deviations from MMPose, whose class this extends:
+
+- ``LoadImage`` asks whether the file exists where an image is damaged.
+- It decodes whatever a file declares: a file of some bytes may declare pixels
+  for all memory. Here at most ``max_pixels`` are decoded.
+- It turns an image upright by its EXIF orientation, as viewers do, whatever
+  size the annotations name. So it is here, and the sizes must agree.
+"""
+import io
+import os
+import stat
+from typing import Optional, Tuple
+
+import cv2
+import numpy as np
+from mmcv import imfrombytes
+from mmengine.fileio import get
+from mmengine.logging import print_log
+from mmpose.datasets.transforms import LoadImage
+from mmpose.registry import TRANSFORMS
+from PIL import Image
+
+from ..annotations.segmentations import MAX_PIXELS, MAX_SIDE
+
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright, from 5 on the sides change
+# Those that OpenCV reads, by their names in Pillow
+FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM', 'JPEG2000')
+AS_STORED = "color_type='color_ignore_orientation' of LoadCheckedImage"
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedImage(LoadImage):
+    """Load an image from a file, or take the array in ``results['img']``.
+
+    An image with an EXIF orientation is turned upright, as viewers show it.
+    Of one that was annotated as its pixels are stored, the annotation file
+    names the stored size: load it with
+    ``color_type='color_ignore_orientation'``.
+
+    Keys are those of :class:`LoadImage`, and ``ori_img`` if it is kept.
+
+    Args:
+        *args: Those of :class:`LoadImage`.
+        keep_original (bool): Keep the image as ``ori_img`` beside what later
+            steps make of it; a refiner looks at it. Defaults to False.
+        max_pixels (int): Most pixels of an image. Defaults to 2 ** 27, whose
+            array takes 400 MB.
+        **kwargs: Those of :class:`LoadImage`.
+    """
+
+    _orientation_was_logged = False  # by this process
+
+    def __init__(self,
+                 *args,
+                 keep_original: bool = False,
+                 max_pixels: int = MAX_PIXELS,
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.keep_original = keep_original
+        self.max_pixels = max_pixels
+
+    def transform(self, results: dict) -> Optional[dict]:
+        """Add ``img``, ``img_shape``, ``ori_shape`` and, if kept, ``ori_img``.
+
+        Args:
+            results (dict): With ``img_path``, or with ``img``, a BGR image
+                (H, W, 3); ``annotated_shape``, if the image was annotated,
+                (height, width).
+
+        Returns:
+            dict: The dict with the keys above added.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If ``img`` is not a colour image.
+            ValueError: If the file is not an image, is too large, or has
+                another size than the annotations say.
+        """
+        if 'img' in results:
+            _check_array(results['img'])
+        else:
+            results['img'] = self._load(results['img_path'],
+                                        results.get('annotated_shape'))
+        results = super().transform(results)
+        if self.keep_original:
+            results['ori_img'] = results['img']
+        return results
+
+    def _load(self, path: str, annotated: Optional[tuple]) -> np.ndarray:
+        """The pixels of a file, checked before and after they are decoded."""
+        content = self._read(path)
+        width, height, orientation = _header(content, path)
+        if 'ignore_orientation' in self.color_type:
+            orientation = 1
+        if max(width, height) > MAX_SIDE or width * height > self.max_pixels:
+            raise ValueError(
+                f'image {path} declares {width} x {height} pixels, more than '
+                f'{MAX_SIDE} on a side or max_pixels={self.max_pixels}: scale '
+                'it down, or take it out of the data')
+        try:
+            image = imfrombytes(content, self.color_type,
+                                backend=self.imdecode_backend)
+        except cv2.error as error:
+            raise _unreadable(path) from error
+        if image is None:
+            raise _unreadable(path)
+        if annotated is not None and None not in annotated:
+            self._check_shape(path, image.shape[:2], (height, width),
+                              tuple(annotated), orientation)
+        return image
+
+    def _read(self, path: str) -> bytes:
+        """The content of a file that can be no endless one."""
+        remote = self.backend_args or '://' in path
+        try:
+            if not remote:
+                status = os.stat(path)
+                if (not stat.S_ISREG(status.st_mode)
+                        or status.st_size > 4 * self.max_pixels):
+                    raise _unreadable(path)
+            return get(path, backend_args=self.backend_args)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(
+                f'image {path} does not exist: set data_root and data_prefix '
+                'of the data set to its folder, or correct the path'
+            ) from error
+
+    def _check_shape(self, path: str, shape: tuple, stored: tuple,
+                     annotated: tuple, orientation: int) -> None:
+        """Compare (height, width) of the pixels with what was annotated."""
+        turned = (f'image {path} is turned upright by its EXIF orientation '
+                  f'{orientation}')
+        if shape == annotated:
+            if orientation != 1 and shape == stored and (
+                    not LoadCheckedImage._orientation_was_logged):
+                LoadCheckedImage._orientation_was_logged = True
+                print_log(f'{turned}; if it and others were annotated as they '
+                          f'are stored, set {AS_STORED}', logger='current')
+            return
+        if orientation != 1 and stored == annotated:
+            raise ValueError(
+                f'{turned} to {list(shape)} (height, width), but its '
+                f'annotations say {list(annotated)}, the size as stored: if '
+                'it was annotated upright, exchange width and height in the '
+                f'annotation file; if as stored, set {AS_STORED}')
+        raise ValueError(
+            f'image {path} is of size {list(shape)} (height, width), but its '
+            f'annotations say {list(annotated)}: give the images that were '
+            'annotated, or correct width and height in the annotation file '
+            'and scale the annotations with them')
+
+
+def _header(content: bytes, path: str) -> Tuple[int, int, int]:
+    """Width, height and EXIF orientation that a file declares."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception as error:  # damaged files raise errors of many kinds
+        raise _unreadable(path) from error
+    return width, height, orientation if orientation in range(2, 9) else 1
+
+
+def _unreadable(path: str) -> ValueError:
+    return ValueError(
+        f'{path} cannot be read as an image: it is empty, damaged, a folder '
+        'or of an unknown format; copy it again, or take it out of the data')
+
+
+def _check_array(image: np.ndarray) -> None:
+    shape = getattr(image, 'shape', None)
+    if not isinstance(image, np.ndarray) or len(shape) != 3 or shape[2] != 3:
+        raise TypeError(
+            'an image given as an array must be BGR, (H, W, 3), got '
+            f'{type(image).__name__} of shape {shape}')

@@ -1,0 +1,57 @@
+"""The annotations that metrics evaluate against, read once and checked."""
+import contextlib
+import io
+from typing import Optional, Tuple, Union
+
+from mmengine.logging import MessageHub
+from xtcocotools.coco import COCO
+
+from ..annotations.checks import Rules
+from ..datasets.coco import read_annotations
+
+PERSON_ID = 1  # COCO's category
+
+
+def announced(dataset_meta: Optional[dict]
+              ) -> Tuple[Optional[str], Union[str, int]]:
+    """The file of a test data set, and who is a person in it.
+
+    Args:
+        dataset_meta: Of the data set, which has announced both.
+    """
+    name = (dataset_meta or {}).get('dataset_name')
+    hub = MessageHub.get_current_instance()
+    return (hub.get_info(f'{name}_ann_file', None),
+            hub.get_info(f'{name}_person', 'person'))
+
+
+def read_ground_truth(ann_file: str, rules: Rules,
+                      evaluated: bool = True) -> Tuple[COCO, int]:
+    """Read and check the annotations of the persons.
+
+    Args:
+        ann_file: COCO annotation file.
+        rules: What is asked of it.
+        evaluated: Whether there must be annotations.
+
+    Returns:
+        The annotations, and the id of the persons' category.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not as it should be.
+    """
+    checked = read_annotations(ann_file, rules)
+    if evaluated and 'annotations' not in checked.dataset:
+        raise ValueError(
+            f'annotation file {ann_file} has no annotations to evaluate '
+            'against: use format_only=True and outfile_prefix to write '
+            'results only')
+    with quiet():
+        coco = COCO(ann_file, ann_data=checked.dataset)
+    return coco, checked.person.get('id', PERSON_ID)
+
+
+def quiet() -> contextlib.AbstractContextManager:
+    """Swallow what the COCO tools print."""
+    return contextlib.redirect_stdout(io.StringIO())

@@ -1,0 +1,124 @@
+"""Segmentations that COCO's tools could not draw, or would draw for ever."""
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+
+from mmpose_ssa.annotations.segmentations import (check_rle, mask_area,
+                                                  plain_segmentation,
+                                                  run_lengths)
+
+TRIANGLE = [0, 0, 8, 0, 8, 8]
+
+
+def runs_of(mask):
+    """The lengths of a mask's runs, counted on its pixels."""
+    pixels = np.append(mask.ravel(order='F'), 2)
+    ends = np.flatnonzero(np.diff(pixels, prepend=0))
+    return np.diff(ends, prepend=0).tolist()
+
+
+def random_masks(rng, number):
+    for _ in range(number):
+        shape = rng.integers(1, 60, 2)
+        yield (rng.random(shape) < rng.random()).astype(np.uint8, order='F')
+
+
+def test_runs_are_those_of_the_pixels(rng):
+    longest = 0
+    for mask in random_masks(rng, 100):
+        mask = np.repeat(mask, 40, axis=0)  # runs of several characters
+        encoded = coco_mask.encode(np.asfortranarray(mask))
+        expected = runs_of(mask)
+        assert run_lengths(encoded['counts']).tolist() == expected
+        assert run_lengths(encoded['counts'].decode()).tolist() == expected
+        longest = max(longest, *expected)
+    assert longest > 2**12
+
+
+def test_a_good_segmentation_is_left_alone(rng):
+    for mask in random_masks(rng, 20):
+        h, w = mask.shape
+        encoded = coco_mask.encode(mask)
+        rle = dict(size=[h, w], counts=encoded['counts'].decode())
+        plain = dict(size=[h, w], counts=runs_of(mask))
+        for good in (rle, plain):
+            assert plain_segmentation(good, h, w) is good
+            assert mask_area(good, h, w) == mask.sum()
+            assert check_rle(good, h, w).tolist() == runs_of(mask)
+    polygons = [TRIANGLE, [-5., 2.5, 12, 3, 7, 9, 1, 1]]
+    assert plain_segmentation(polygons, 10, 10) is polygons
+    assert mask_area([[2, 1, 8, 1, 8, 6, 2, 6]], 10, 10) == 6 * 5
+
+
+@pytest.mark.parametrize('segmentation, words', [
+    (None, 'neither a list of polygons nor an RLE: None'),
+    ('12 12', "nor an RLE: '12 12'"),
+    ([], r'nor an RLE: \[\]'),
+    (TRIANGLE, 'flat list .* three vertices, got 0'),
+    ([TRIANGLE, [1, 2, 3, 4]], r'three vertices, got \[1, 2, 3, 4\]'),
+    ([[]], r'three vertices, got \[\]'),
+    ([[1, 2, 3, 4, 5, 6, 7]], 'three vertices, got'),
+    ([[[0, 0], [8, 0], [8, 8]]], r'got \[\[0, 0\]'),
+    ([['0', '0', '8', '0', '8', '8']], "got \\['0'"),
+    ([[0, 0, 8, 0, 8, None]], 'got .*None'),
+    ([[0, 0, 8, 0, 8, 10**400]], 'three vertices, got'),
+    ([[0, 0, 8, 0, 8, float('nan')]], 'not finite .*nan'),
+    ([[0, 0, 8, 0, 8, float('inf')]], 'not finite .*inf'),
+    ([[0, 0, 8, 0, 8, 1e10]], 'far outside .* 10 pixels: .*10000000000.0'),
+    ([[0, 0, 8, 0, 8, -2**63]], 'far outside'),
+    ([[0, 0, 8, 0, 8, 20.5]], 'far outside .*20.5'),
+    ([[0, 0, 8, 0, -20.5, 2]], 'far outside .*-20.5'),
+    ({}, "needs 'size' and 'counts', got {}"),
+    (dict(size=[10, 10]), "needs 'size' and 'counts'"),
+    (dict(size=[10], counts=[100]), r'size \[10\] on .* \[10, 10\]'),
+    (dict(size=[10, 20], counts=[200]), r'\[10, 20\] on .* \[10, 10\]'),
+    (dict(size='10 10', counts=[100]), "size '10 10'"),
+    (dict(size=[10., 10.], counts=[100]), r'size \[10.0, 10.0\]'),
+    (dict(size=[10, 10], counts=[99]), 'add up to 10 x 10 = 100'),
+    (dict(size=[10, 10], counts=[]), 'whole numbers, got|add up'),
+    (dict(size=[10, 10], counts=[120, -20]), 'add up'),
+    (dict(size=[10, 10], counts=[2**62, 2**62, 2**62, 2**62, 100]), 'add up'),
+    (dict(size=[10, 10], counts=[50.5, 49.5]), 'whole numbers, got'),
+    (dict(size=[10, 10], counts=[float('nan'), 100]), 'whole numbers'),
+    (dict(size=[10, 10], counts=['100']), 'whole numbers'),
+    (dict(size=[10, 10], counts=[[100]]), 'whole numbers'),
+    (dict(size=[10, 10], counts=None), 'whole numbers, got None'),
+    (dict(size=[10, 10], counts=''), 'cut'),
+    (dict(size=[10, 10], counts='T3'), 'add up'),  # 100 is 'T3': see below
+    (dict(size=[10, 10], counts='`'), 'cut'),
+    (dict(size=[10, 10], counts='P' * 10 + '1'), 'more than 40 bits'),
+    (dict(size=[10, 10], counts='é0'), 'characters other than'),
+    (dict(size=[10, 10], counts='\udc80'), 'characters other than'),
+    (dict(size=[10, 10], counts='/0'), 'characters other than'),
+])
+def test_a_damaged_segmentation_is_refused(segmentation, words):
+    if segmentation == dict(size=[10, 10], counts='T3'):
+        assert run_lengths('T3').tolist() == [100]
+        segmentation = dict(segmentation, counts='T30O0')
+    with pytest.raises(ValueError, match=words):
+        plain_segmentation(segmentation, 10, 10)
+
+
+def test_every_cut_of_a_compressed_rle_is_refused(rng):
+    for mask in random_masks(rng, 5):
+        mask = np.kron(mask, np.ones((9, 7), np.uint8))
+        counts = coco_mask.encode(np.asfortranarray(mask))['counts'].decode()
+        for end in range(len(counts)):
+            with pytest.raises(ValueError):
+                plain_segmentation(
+                    dict(size=list(mask.shape), counts=counts[:end]),
+                    *mask.shape)
+
+
+def test_empty_runs_are_joined(rng):
+    """COCO's code compares them wrongly, and writes where it may not."""
+    for _ in range(300):
+        h, w = (int(side) for side in rng.integers(2, 8, 2))
+        cuts = np.sort(rng.integers(0, h * w + 1, rng.integers(1, 9)))
+        counts = np.diff([0, *cuts, h * w]).tolist()
+        values = np.arange(len(counts)) % 2
+        mask = np.repeat(values, counts).reshape(w, h).T.astype(np.uint8)
+        plain = plain_segmentation(dict(size=[h, w], counts=counts), h, w)
+        assert plain == dict(size=[h, w], counts=runs_of(mask))
+        decoded = coco_mask.decode(coco_mask.frPyObjects(plain, h, w))
+        assert np.array_equal(decoded, mask)
