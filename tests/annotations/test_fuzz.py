@@ -1,0 +1,206 @@
+"""Damaged annotations end in one of two ways: right, or refused by name.
+
+The damage is drawn by hypothesis: entries of good files are replaced, left
+out, doubled. `pytest --hypothesis-show-statistics` counts the outcomes.
+"""
+import contextlib
+import copy
+import io
+import json
+import math
+
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+from factories import content, person, rectangle
+from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import strategies as st
+from xtcocotools.coco import COCO
+from xtcocotools.cocoeval import COCOeval
+
+from mmpose_ssa.annotations.checks import Rules, check_annotations
+from mmpose_ssa.annotations.reading import parse_json
+
+FAST = settings(max_examples=200, deadline=None, derandomize=True,
+                database=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(FAST, max_examples=5000)
+
+SIDE = 40
+RULES = {
+    'training': Rules(2, needs=('bbox', 'keypoints', 'segmentation'),
+                      masks=True, files=True),
+    'keypoint AP': Rules(2, needs=('bbox', 'keypoints')),
+    'mask AP': Rules(needs=('segmentation', )),
+}
+
+
+def good_file():
+    """Two persons and a crowd, in polygons and both kinds of RLE."""
+    mask = np.zeros((SIDE, SIDE), np.uint8, order='F')
+    mask[3:20, 5:15] = 1
+    compressed = coco_mask.encode(mask)['counts'].decode()
+    plain = [SIDE * 30, 10, SIDE - 10, 10, SIDE * 9 - 10]
+    persons = [
+        person([(10, 10), (12, 15, 1)], 1, kinds=2, box=(5, 3, 15, 20),
+               segmentation=dict(size=[SIDE, SIDE], counts=compressed)),
+        person([(25, 25), (0, 0, 0)], 2, kinds=2, box=(20, 20, 36, 39),
+               segmentation=[rectangle(20, 20, 30, 39),
+                             [28, 22.5, 36, 30, 28, 38.5]]),
+        person([(32, 3)], 3, kinds=2, box=(30, 0, 32, 10), iscrowd=1,
+               segmentation=dict(size=[SIDE, SIDE], counts=plain)),
+    ]
+    return content(persons, {1: (SIDE, SIDE), 2: (30, SIDE)}, ['a', 'b'])
+
+
+NUMBERS = st.one_of(
+    st.integers(-3, SIDE + 3), st.floats(-50, 90), st.floats(),
+    st.integers(), st.sampled_from([0, -1, 1e10, -1e300, 2**31, 2**32, 2**53,
+                                    2**63, 10**400, 32767, .45, .5]))
+JUNK = st.recursive(
+    st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=8),
+              st.sampled_from(['', '1', 'person', 'counts', '0' * 50, 'P'])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=8),
+        st.dictionaries(st.sampled_from(['size', 'counts', 'id', 'x']), inner,
+                        max_size=3)), max_leaves=9)
+
+
+def places(entry, path=()):
+    """The paths to all values inside JSON content."""
+    keys = (entry if isinstance(entry, dict)
+            else range(len(entry)) if isinstance(entry, list) else ())
+    for key in keys:
+        yield (*path, key)
+        yield from places(entry[key], (*path, key))
+
+
+@st.composite
+def damaged_files(draw):
+    """A good file with one to three entries changed."""
+    file = good_file()
+    for _ in range(draw(st.integers(1, 3))):
+        *way, last = draw(st.sampled_from(list(places(file))))
+        parent = file
+        for key in way:
+            parent = parent[key]
+        kind = draw(st.sampled_from(['replace', 'replace', 'remove', 'copy',
+                                     'cut', 'swap']))
+        value = parent[last]
+        if kind == 'remove':
+            del parent[last]
+        elif kind == 'copy' and isinstance(parent, list):
+            parent.insert(draw(st.integers(0, len(parent))),
+                          copy.deepcopy(value))
+        elif kind == 'cut' and isinstance(value, (list, str)) and value:
+            parent[last] = value[:draw(st.integers(0, len(value) - 1))]
+        elif kind == 'swap':
+            *_, other = draw(st.sampled_from(list(places(good_file()))))
+            parent[last] = draw(st.sampled_from(
+                [v for v in _values(good_file(), other)] or [None]))
+        else:
+            parent[last] = draw(JUNK)
+    return file
+
+
+def _values(entry, key):
+    """What stands under a key, anywhere in JSON content."""
+    for path in places(entry):
+        if path[-1] == key:
+            value = entry
+            for step in path:
+                value = value[step]
+            yield value
+
+
+def outcome_of(file, name):
+    """'right', or what is refused."""
+    before = json.dumps(file, default=str)
+    try:
+        checked = check_annotations(file, 'a.json', RULES[name])
+    except ValueError as error:
+        message = str(error)
+        assert message.startswith('annotation file a.json '), message
+        assert ': ' in message and len(message) < 800, message
+        words = message.removeprefix('annotation file a.json ')
+        return 'refused: ' + ' '.join(words.split()[:6])
+    finally:
+        assert json.dumps(file, default=str) == before
+    if 'annotations' not in checked.dataset:
+        return 'right, without annotations'
+    assert_evaluable(checked.dataset, name)
+    return 'right, noted' if checked.notes else 'right'
+
+
+def assert_evaluable(dataset, name):
+    """COCO's own code finds each person where it is."""
+    persons = dataset['annotations']
+    for ann in persons:
+        assert ann['iscrowd'] in (0, 1) and 0 < ann['area'] < math.inf
+        assert ann['id'] != 0 and type(ann['id']) is int
+    if name == 'mask AP':
+        score = perfect_ap(dataset, 'segm')
+    else:
+        for ann in persons:
+            points = np.reshape(ann['keypoints'], (-1, 3))
+            assert set(points[:, 2]) <= {0, 1, 2}
+            assert ann['num_keypoints'] == np.count_nonzero(points[:, 2])
+        score = perfect_ap(dataset, 'keypoints')
+    assert score in (-1, pytest.approx(1)), score
+
+
+def perfect_ap(dataset, kind):
+    """AP of what is annotated, given as predicted."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO('a.json', ann_data=copy.deepcopy(dataset))
+        found = []
+        for ann in coco.anns.values():
+            result = dict(image_id=ann['image_id'], score=1.,
+                          category_id=ann['category_id'])
+            if ann['iscrowd'] or ann['area'] > 1e10:  # COCO's largest
+                continue
+            if kind == 'segm':
+                result['segmentation'] = coco.annToRLE(ann)
+                if not coco_mask.area(result['segmentation']):
+                    return -1  # nobody can find an empty mask
+            else:
+                result.update(keypoints=ann['keypoints'], bbox=ann['bbox'])
+            found.append(result)
+        evaluation = COCOeval(coco, coco.loadRes(found), kind,
+                              np.array([.1, .1]))
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval['precision'][:, :, :, 0, -1]
+    defined = precision[precision > -1]
+    return defined.mean() if len(defined) else -1
+
+
+def test_the_good_file_is_right():
+    for name in RULES:
+        assert outcome_of(good_file(), name) == 'right'
+    assert perfect_ap(good_file(), 'segm') == pytest.approx(1)
+
+
+@FAST
+@given(damaged_files(), st.sampled_from(list(RULES)))
+def test_damaged_annotations(file, name):
+    event(f'{name}: {outcome_of(file, name)}')
+
+
+@pytest.mark.slow
+@SLOW
+@given(damaged_files(), st.sampled_from(list(RULES)))
+def test_damaged_annotations_at_length(file, name):
+    event(f'{name}: {outcome_of(file, name)}')
+
+
+@FAST
+@given(st.binary(max_size=40), st.integers(0, 400), st.binary(max_size=4))
+@example(b'[' * 40, 0, b'')
+def test_damaged_json(junk, place, bytes_):
+    whole = json.dumps(good_file()).encode()
+    for content_ in (junk, whole[:place] + bytes_ + whole[place + 2:],
+                     whole[:place]):
+        try:
+            parse_json(content_, 'a.json')
+        except ValueError as error:
+            assert str(error).startswith('a.json is ')
