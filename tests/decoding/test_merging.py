@@ -159,6 +159,24 @@ def test_merging_is_that_of_the_literal_rule(rng, number, sharpness, size):
     assert_allclose(maps, person_maps(merged, rows))
 
 
+@pytest.mark.parametrize('size', [300, 10010, 70000])
+def test_masks_of_any_number_of_tokens(size):
+    """All tokens but one are shared: more than small numbers can hold."""
+    rows = [row((0, size), size=size + 1), row((1, size + 1), size=size + 1),
+            row((0, size * 3 // 10), size=size + 1)]
+    persons, _ = merge([0, 1, 2], [.9, .5, .4], rows)
+    assert persons.tolist() == [[0, 1, -1], [-1, -1, 2]]  # .3 is not above .3
+    persons, _ = merge([0, 1, 2], [.9, .5, .4], rows, overlap_threshold=.299)
+    assert persons.tolist() == [[0, 1, 2]]
+
+
+def test_nobody_is_merged_into_one_who_is_merged():
+    """The third overlaps the second most, which is gone into the first."""
+    rows = [row((0, 10)), row((5, 15)), row((9, 17))]
+    persons, _ = merge([0, 1, 2], [.9, .5, .4], rows)
+    assert persons.tolist() == [[0, 1, -1], [-1, -1, 2]]
+
+
 def test_merging_changes_no_argument(rng):
     persons, scores, rows = singles(0, 1, 2, 0), rng.random(4), rng.random(
         (4, 9))
