@@ -46,12 +46,12 @@ def ceiling(folder):
 def test_the_final_weights_are_above_the_naive_ones(tmp_path):
     """And not far below the ceiling of what the decoder can make of them."""
     write_scenes(tmp_path, train=1, val=100, size=160, workers=2, max_people=3)
-    figures = {}
+    found = {}
     for weights, config in BUNDLED.items():
         cfg = Config.fromfile(DEMO.parent / config)
         cfg.load_from = str(ROOT / 'weights' / weights)
-        figures[weights] = measured(cfg, tmp_path, weights)
-    naive, final = (figures[weights] for weights in BUNDLED)
+        found[weights] = measured(cfg, tmp_path, weights)
+    naive, final = (found[weights] for weights in BUNDLED)
     best = ceiling(tmp_path)
     assert final['coco/AP'] >= .6 * best['coco/AP']
     assert final['mask/AP'] >= .6 * best['mask/AP']

@@ -34,7 +34,7 @@ def read_run(work_dir: str) -> Curves:
         work_dir: Where MMEngine wrote, with ``TIME/vis_data/scalars.json``.
 
     Raises:
-        FileNotFoundError: If there is no log, or none of the run's config.
+        FileNotFoundError: If there is no log.
         ValueError: If a log is damaged, or none is of a training of SSA on
             masks.
     """

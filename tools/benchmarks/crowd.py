@@ -1,10 +1,10 @@
-"""Crowds made up for the benchmark: what a network would say of them.
+"""Artificial crowds for the benchmark: outputs of an imagined network.
 
-Persons are ellipses on a lattice, with their keypoints inside. In the
-heatmaps stand Gaussians; queries and keys are such that a person's tokens
-attend to the person and those of the background to all of the background,
-unevenly. False candidates are weak Gaussians in the background. They attract
-nobody, so that each starts a person of its own, which hardly overlaps others.
+Persons are ellipses on a lattice, with their keypoints inside. The heatmaps
+hold Gaussians. Queries and keys let a person's tokens attend to the person,
+and those of the background to all of the background, unevenly. False
+candidates are weak Gaussians in the background. They attract nobody, so each
+starts a person of its own, which hardly overlaps others.
 """
 from typing import NamedTuple, Tuple
 
@@ -20,14 +20,14 @@ MOST_TOKENS = 10  # across; of more, an even share would come close to lambda
 
 
 class Crowd(NamedTuple):
-    """N persons and what is seen of them.
+    """N persons, as a network would see them.
 
     Attributes:
         heatmaps: (K, H/4, W/4).
         attention: Between the tokens.
-        cells: (N + F, K, 2) integer x and y of the Gaussians in ``_hm``
+        cells: (N + F, K, 2) integer x and y of the Gaussians in heatmap
             cells, those of the persons first.
-        scores: (N + F, K) their heights.
+        scores: (N + F, K) heights of the Gaussians.
     """
     heatmaps: Tensor
     attention: TokenAttention
@@ -40,13 +40,13 @@ def make_crowd(codec: AttentionGrouping,
                num_false: int = 0,
                share: float = 1.,
                seed: int = 0) -> Crowd:
-    """Persons who fill the input evenly.
+    """Make persons who fill the input evenly.
 
     Args:
-        codec: Of which sizes and strides are taken.
+        codec: Gives sizes and strides.
         num_persons: N.
         num_false: F, false candidates of each type.
-        share: Of the input's height that the image covers, in the middle.
+        share: Fraction of the input's height that the image covers, centred.
         seed: Of the random numbers.
 
     Returns:

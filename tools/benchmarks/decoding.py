@@ -122,7 +122,7 @@ def stages_table(config: Config, sides: Sequence[int],
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / 'drawn.jpg'
+        file = Path(folder) / 'scene.jpg'
         cv2.imwrite(str(file), draw_scene(0, max(IMAGE)).image[:IMAGE[1]])
         for side, crowd in product(sides, crowds):
             before, after = scene(config, side, crowd, file)

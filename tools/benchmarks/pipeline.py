@@ -30,7 +30,7 @@ from .stopwatch import Times, alternate, now
 CONFIG = Path(__file__).parents[2] / 'configs/ssa/ssa_r101_640.py'
 INPUT, HEATMAP = (640, 640), (160, 160)
 # 560 x 560 has as many pixels as COCO's usual 640 x 490
-DRAWN_SIZE, DRAWN_IMAGES, CROWDED = 560, 40, 20
+SCENE_SIZE, SCENES, CROWDED = 560, 40, 20
 BATCH, WORKERS = 16, 2
 
 OURS, STOCK, NAIVE, BARE = ('this pipeline', "MMPose's, no masks",
@@ -124,7 +124,7 @@ def measure(quick: bool, data_root: Optional[str] = None) -> List[Table]:
     Args:
         quick: Few images, and few repeats of them.
         data_root: Folder in COCO's layout, whose ``train2017`` is read.
-            Scenes of drawn people by default.
+            Synthetic scenes by default.
     """
     with _single_threaded(), _folder(data_root, quick) as folder:
         datasets = {name: _dataset(folder, pipeline)
@@ -133,7 +133,7 @@ def measure(quick: bool, data_root: Optional[str] = None) -> List[Table]:
         persons = mean(len(datasets[OURS].get_data_info(i)['keypoints'])
                        for i in images)
         source = (f'the {len(images)} images with most persons of '
-                  f'{"drawn scenes" if data_root is None else data_root}, '
+                  f'{"synthetic scenes" if data_root is None else data_root}, '
                   f'{persons:.1f} each')
         spent = _spent(datasets, images, quick)
         return [_rates(spent, source), _steps(spent),
@@ -163,13 +163,13 @@ def _single_threaded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _folder(data_root: Optional[str], quick: bool) -> Iterator[str]:
-    """The data: what is given, or drawn scenes in a temporary folder."""
+    """The data: the given folder, or synthetic scenes in a temporary one."""
     if data_root is not None:
         yield data_root
         return
     with tempfile.TemporaryDirectory() as folder:
-        write_dataset(folder, train=6 if quick else DRAWN_IMAGES, val=0,
-                      size=DRAWN_SIZE, workers=1)
+        write_dataset(folder, train=6 if quick else SCENES, val=0,
+                      size=SCENE_SIZE, workers=1)
         yield folder
 
 

@@ -128,5 +128,5 @@ def test_a_quick_run():
     for table in (steps, alone, whole):
         for row in table.rows:
             assert len(row) == len(table.columns)
-            figures = [cell for cell in row if not isinstance(cell, str)]
-            assert len(figures) >= 2 and min(figures) > 0
+            numbers = [cell for cell in row if not isinstance(cell, str)]
+            assert len(numbers) >= 2 and min(numbers) > 0
