@@ -6,8 +6,7 @@ Estimated or left out, and noted: annotations of other categories; an ``area``
 that is missing or not positive (that of the mask, or else 0.53 of the box, as
 in CrowdPose's evaluation); an ``iscrowd`` of null; visibilities other than 0,
 1 and 2 (a keypoint is labelled where v > 0); a ``num_keypoints`` that is not
-the number of labelled ones; the annotation id 0, which COCO's evaluation never
-finds; empty runs of an RLE.
+the number of labelled ones; empty runs of an RLE.
 
 Refused, with the file, the ids and the remedy: all else that the format does
 not allow, or that would be dropped, or would end the run, without a word.
@@ -104,7 +103,6 @@ def check_annotations(content: Any, name: str, rules: Rules) -> Checked:
         dataset['annotations'] = [
             _annotation(ann, images[ann['image_id']], rules, findings)
             for ann in _own(annotations, person, images, content, findings)]
-        _renumber_zero(dataset['annotations'], annotations, findings)
     findings.check()
     return Checked(dataset, person, findings.sentences(len(annotations)))
 
@@ -202,15 +200,6 @@ def _own(annotations: List[Entry], person: Entry, images: Dict[Any, Entry],
         findings.fault('double', number)
     findings.check()
     return own
-
-
-def _renumber_zero(persons: List[Entry], annotations: List[Entry],
-                   findings: Findings) -> None:
-    """Give an annotation another id than 0."""
-    for ann in persons:
-        if ann['id'] == 0:
-            findings.note('zero', 0)
-            ann['id'] = 1 + int(max(ann['id'] for ann in annotations))
 
 
 # --- one annotation ---------------------------------------------------------

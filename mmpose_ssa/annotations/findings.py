@@ -45,7 +45,6 @@ FAULTS = dict(
 # What is noted -> what is said of the annotations
 NOTES = dict(
     category='are of other categories than {person!r} and are left out',
-    zero='have the id 0, which evaluations never find: it becomes another',
     iscrowd='have an iscrowd of null: they are taken for single persons',
     visibility='have visibilities other than 0, 1 and 2: keypoints above 0 '
     'are taken for labelled, others not',
@@ -60,7 +59,7 @@ class Findings:
     """Collects the faults and notes of one file.
 
     Args:
-        name: The file's.
+        name: What to call the file.
         **places: What stands in the texts for ``{places}``.
     """
 
@@ -92,7 +91,7 @@ class Findings:
 
     def refuse(self, fault: str, remedy: str) -> NoReturn:
         """Raise ValueError of the file as a whole."""
-        raise ValueError(f'annotation file {self.name} {fault}: {remedy}')
+        raise ValueError(f'{self.name} {fault}: {remedy}')
 
     def sentences(self, total: int) -> List[str]:
         """The notes, each with how many of all annotations it concerns."""

@@ -166,8 +166,8 @@ def read_annotations(ann_file: str, rules: Rules,
             f'annotation file {ann_file} does not exist: set data_root and '
             'ann_file of the data set, or link the data to '
             f'{data_root or "there"}')
-    content = parse_json(get(ann_file), f'annotation file {ann_file}')
-    checked = check_annotations(content, ann_file, rules)
+    name = f'annotation file {ann_file}'
+    checked = check_annotations(parse_json(get(ann_file), name), name, rules)
     for note in checked.notes:
         if note not in _said:
             _said.add(note)

@@ -113,19 +113,20 @@ class LoadCheckedImage(LoadImage):
 
     def _read(self, path: str) -> bytes:
         """The content of a file that can be no endless one."""
-        remote = self.backend_args or '://' in path
         try:
-            if not remote:
+            if not self.backend_args and '://' not in path:
                 status = os.stat(path)
                 if (not stat.S_ISREG(status.st_mode)
                         or status.st_size > 4 * self.max_pixels):
-                    raise _unreadable(path)
+                    raise OSError('it is no file of an image')
             return get(path, backend_args=self.backend_args)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FileNotFoundError(
-                f'image {path} does not exist: set data_root and data_prefix '
-                'of the data set to its folder, or correct the path'
-            ) from error
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise FileNotFoundError(  # ValueError: no file can be named so
+                f'image {path} does not exist: set data_root and '
+                'data_prefix of the data set to its folder, or correct the '
+                'path') from error
+        except OSError as error:
+            raise _unreadable(path) from error
 
     def _check_shape(self, path: str, shape: tuple, stored: tuple,
                      annotated: tuple, orientation: int) -> None:

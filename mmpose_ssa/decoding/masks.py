@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 import pycocotools.mask as coco_mask
 
+FARTHEST = 1e6  # pixels: no vertex of an image is farther away
+
 Polygons = List[Sequence[float]]
 Segmentation = Union[Polygons, dict]
 
@@ -141,9 +143,10 @@ def _vertices(polygon: Sequence[float]) -> np.ndarray:
         raise ValueError(
             'a polygon must be a flat list [x0, y0, x1, y1, ...] of at '
             f'least three vertices, got {polygon!r}')
-    if not np.isfinite(vertices).all():
-        raise ValueError(f'polygon has a number that is not finite: '
-                         f'{polygon!r}')
+    # NaN is not near, either; pycocotools would draw all the way to a vertex
+    if not (np.abs(vertices) < FARTHEST).all():
+        raise ValueError('polygon has a number that is not finite or too '
+                         f'large: {polygon!r:.200}')
     return vertices.reshape(-1, 2)
 
 

@@ -47,6 +47,9 @@ def read_ground_truth(ann_file: str, rules: Rules,
             f'annotation file {ann_file} has no annotations to evaluate '
             'against: use format_only=True and outfile_prefix to write '
             'results only')
+    # Of the number 0, COCO's evaluation would find nobody
+    for number, ann in enumerate(checked.dataset.get('annotations', ()), 1):
+        ann['id'] = number
     with quiet():
         coco = COCO(ann_file, ann_data=checked.dataset)
     return coco, checked.person.get('id', PERSON_ID)

@@ -127,7 +127,7 @@ def _finished(root: Path, split: str, plan: dict) -> Optional[dict]:
 def _read_own(path: Path) -> dict:
     """The content of an annotation file that this module wrote."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
         content['info']['synthetic'], content['info']['tally']
     except (ValueError, KeyError, TypeError) as error:
         raise FileExistsError(

@@ -207,6 +207,7 @@ def test_valid_region_is_zero_inside_and_one_in_the_padding():
     ([[1, 2, 3, 4]], ValueError, r'three vertices, got \[1, 2, 3, 4\]'),
     ([[1, 2, 3, 4, 5, 6, 7]], ValueError, '5, 6, 7'),
     ([[1, 2, 3, 4, 5, float('nan')]], ValueError, 'not finite'),
+    ([[1, 2, 3, 4, 5, 1e10]], ValueError, 'too large'),
     ([1, 2, 3, 4, 5, 6], ValueError, 'flat list'),
     ({'counts': [12]}, ValueError, "'size'"),
     ({'size': [3, 4], 'counts': [12]}, ValueError, r'\[3, 4\].*\[4, 3\]'),

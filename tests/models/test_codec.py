@@ -72,6 +72,18 @@ def test_a_gaussian_lies_on_the_rounded_cell_or_between(
         assert heatmaps[0, 6, 10] == 1
 
 
+@pytest.mark.parametrize('unbiased', [False, True])
+@pytest.mark.parametrize('visible', [1e-3, .45, 1, 2])
+def test_a_keypoint_is_labelled_where_v_is_above_0(unbiased, visible):
+    """For the heatmaps as for the attention."""
+    codec = codec_of(unbiased=unbiased)
+    targets = encode(codec, person((40, 20, visible), (40, 20, 0),
+                                   (40, 20, -1)))
+    assert targets['heatmaps'][0].max() == pytest.approx(1)
+    assert not targets['heatmaps'][1:].any()
+    assert targets['keypoint_weights'][0].nonzero()[0].tolist() == [0]
+
+
 def test_of_several_gaussians_the_largest_counts():
     heatmaps = encode(codec_of(), person((20, 24, 1)),
                       person((32, 24, 1)))['heatmaps']
