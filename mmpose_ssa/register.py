@@ -9,5 +9,5 @@ from . import comparisons  # noqa: F401
 from .datasets import coco, loading, transforms  # noqa: F401
 from .engine import (optim, reproducibility, strict_testing,  # noqa: F401
                      training_budget)
-from .evaluation import coco_metric, mask_metric, oracle  # noqa: F401
+from .evaluation import coco_metric, mask_metric  # noqa: F401
 from .models import codec, encoder, estimator, head, losses  # noqa: F401

@@ -6,5 +6,5 @@ second, higher resolution. DEKR and CID are MMPose's, mended.
 """
 from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 
-from . import (ceiling, codec, dekr_head, head, losses,  # noqa: F401
-               masked_codecs, operators)
+from . import (codec, dekr_head, head, losses, masked_codecs,  # noqa: F401
+               operators)

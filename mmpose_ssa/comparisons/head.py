@@ -149,20 +149,31 @@ class HigherResolutionHead(AssociativeEmbeddingHead):
             list[InstanceData]: keypoints (P, K, 2) in ``_inp`` pixels,
             keypoint_scores (P, K), bbox_scores (P,).
         """
-        if test_cfg.get('flip_test', False):
-            plain, mirrored = (self.aggregate(*self.forward(part))
-                               for part in feats)
-            flip_indices = batch_data_samples[0].metainfo['flip_indices']
-            heatmaps, tags = zip(plain, self._flipped(mirrored, flip_indices))
-        else:
-            heatmaps, tags = ([maps] for maps in
-                              self.aggregate(*self.forward(feats)))
-        heatmaps, tags = self.full_size(heatmaps, tags)
+        heatmaps, tags = self.outputs(feats, batch_data_samples, test_cfg)
         preds = self.decode((heatmaps, tags))
         if test_cfg.get('output_heatmaps', False):
             return preds, [PixelData(heatmaps=hm, tags=tag)
                            for hm, tag in zip(heatmaps, tags)]
         return preds
+
+    def outputs(self,
+                feats: Union[Features, List[Features]],
+                batch_data_samples: list,
+                test_cfg: dict = {}) -> Tuple[Tensor, Tensor]:
+        """What :meth:`predict`, whose arguments these are, decodes.
+
+        Returns:
+            Mean heatmaps (B, K, H, W) and all tags (B, L K, H, W), L being 2
+            with ``flip_test`` and else 1.
+        """
+        if not test_cfg.get('flip_test', False):
+            maps, tags = self.aggregate(*self.forward(feats))
+            return self.full_size([maps], [tags])
+        plain, mirrored = (self.aggregate(*self.forward(part))
+                           for part in feats)
+        flip_indices = batch_data_samples[0].metainfo['flip_indices']
+        return self.full_size(
+            *zip(plain, self._flipped(mirrored, flip_indices)))
 
     def aggregate(self, heatmaps: Sequence[Tensor],
                   tags: Tensor) -> Tuple[Tensor, Tensor]:

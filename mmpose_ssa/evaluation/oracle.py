@@ -1,26 +1,144 @@
-"""The ceiling: what the decoder makes of perfect outputs.
+"""Which half of a network loses what: own and perfect outputs, crossed.
 
-Heatmaps drawn from the annotations and an ideal attention go through the very
-decoder and metrics of testing. What is missing to 1.0 is lost by the
-representation (cells, tokens, windows, merging), not by the network.
+Heatmaps and association (the attention, or tags) are each the model's own or
+perfect, made from the annotations; all four pairs go through the decoder and
+the metrics of testing. With both perfect, what is missing to 1.0 is lost by
+the representation (cells, tokens, windows, merging), not by the network: the
+upper bound.
 """
 import copy
 from dataclasses import replace
-from typing import List, Tuple
+from typing import Any, Dict, Iterable, List, Protocol, Tuple
 
 import numpy as np
 import torch
-from mmpose.registry import MODELS
+import torch.nn as nn
+from mmengine.evaluator import Evaluator
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..decoding.coordinates import content_box, input_from_image
 from ..decoding.masks import image_to_heatmap, rasterize
+from ..models.attention import Attention
 from ..models.codec import AttentionGrouping
-from ..models.estimator import SSAPoseEstimator
 from ..models.head import as_instances
 
+# Heatmaps (K, h, w) and what associates them, of one image
+Outputs = Tuple[Tensor, Any]
+# Whether heatmaps, and association, are perfect
+Pair = Tuple[bool, bool]
+PAIRS: Tuple[Pair, ...] = ((False, False), (False, True), (True, False),
+                           (True, True))
 
-class IdealAttention:
+
+class Oracle(Protocol):
+    """What :func:`decompose` asks of a kind of model.
+
+    Attributes:
+        model: The estimator.
+    """
+    model: nn.Module
+
+    def own(self, inputs: Tensor, samples: list) -> List[Outputs]:
+        """The outputs for a batch (B, 3, H, W), one pair per image."""
+
+    def perfect(self, metainfo: dict, input_size: tuple) -> Outputs:
+        """The outputs that the annotations of an image ask for.
+
+        Args:
+            metainfo: Of the sample, with ``raw_ann_info``, the annotations in
+                image space; None where there is nobody.
+            input_size: (W, H) of the padded network input in pixels.
+        """
+
+    def persons(self, heatmaps: Tensor, association: Any, metainfo: dict,
+                perfect: bool) -> InstanceData:
+        """Persons in ``_inp`` pixels; ``perfect`` says it of the heatmaps."""
+
+
+@torch.no_grad()
+def decompose(oracle: Oracle, batches: Iterable[dict],
+              evaluators: Dict[Pair, Evaluator]) -> None:
+    """Give each pair of outputs to its evaluator, with one forward per image.
+
+    Args:
+        oracle: Of the model, which is not asked where all is perfect.
+        batches: Of the test pipeline.
+        evaluators: By pairs of ``PAIRS``.
+    """
+    for batch in batches:
+        samples, outputs = batch['data_samples'], {}
+        if not all(map(all, evaluators)):
+            batch = oracle.model.data_preprocessor(batch, False)
+            outputs[False] = oracle.own(batch['inputs'], samples)
+        outputs[True] = [
+            oracle.perfect(sample.metainfo, image.shape[:0:-1])
+            for sample, image in zip(samples, batch['inputs'])]
+        for pair, evaluator in evaluators.items():
+            persons = [
+                oracle.persons(first[0], second[1], sample.metainfo, pair[0])
+                for first, second, sample in zip(
+                    outputs[pair[0]], outputs[pair[1]], samples)]
+            evaluator.process(oracle.model.add_pred_to_datasample(
+                persons, None, samples))
+
+
+def forward(model: nn.Module, inputs: Tensor, samples: list) -> tuple:
+    """A batch's outputs, as the head decodes them, with or without flip test.
+    """
+    feats = model.extract_feat(inputs)
+    if model.test_cfg.get('flip_test', False):
+        feats = [feats, model.extract_feat(inputs.flip(-1))]
+    return model.head.outputs(feats, samples, model.test_cfg)
+
+
+class AttentionOracle:
+    """The :class:`Oracle` of SSA models.
+
+    Args:
+        model: An :class:`SSAPoseEstimator`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.codec: AttentionGrouping = model.head.decoder
+        self.sharp = copy.copy(self.codec)
+        # 0.9 at sigma = 2; as far from the centre for other Gaussians
+        self.sharp.options = replace(
+            self.codec.options,
+            score_threshold=0.9**(4 / self.codec.sigma**2))
+
+    def own(self, inputs: Tensor, samples: list) -> List[Outputs]:
+        heatmaps, attention = forward(self.model, inputs, samples)
+        return [(maps, (attention, i)) for i, maps in enumerate(heatmaps)]
+
+    def perfect(self, metainfo: dict, input_size: tuple) -> Outputs:
+        codec = copy.copy(self.codec)
+        codec.input_size = tuple(input_size)
+        codec.heatmap_size = tuple(
+            side // codec.heatmap_stride for side in input_size)
+        keypoints, labelled = annotated_keypoints(metainfo,
+                                                  codec.num_keypoints)
+        visible = (labelled & (keypoints >= 0).all(-1)
+                   & (keypoints < input_size).all(-1))
+        everyone = np.ones((len(keypoints), 1, 1), np.uint8)
+        heatmaps = codec.encode(keypoints, visible, everyone)['heatmaps']
+        coverage = token_coverage(
+            labelled_persons(metainfo), metainfo, codec,
+            *input_from_image(metainfo))
+        attention = PerfectAttention(
+            coverage, codec.tokens(keypoints, coverage.shape[1:]), visible)
+        return torch.from_numpy(heatmaps), (attention, 0)
+
+    def persons(self, heatmaps: Tensor, association: Tuple[Attention, int],
+                metainfo: dict, perfect: bool) -> InstanceData:
+        codec = self.sharp if perfect else self.codec
+        return as_instances(
+            codec.decode(heatmaps.cpu(), *association, content_box(metainfo)),
+            output_attention=False)
+
+
+class PerfectAttention:
     """Attention that knows who owns each token.
 
     A token is owned by the person or persons with the largest mask share in
@@ -54,63 +172,6 @@ class IdealAttention:
 
     def zero(self) -> Tensor:
         return 0 * self.targets.sum()
-
-
-@MODELS.register_module()
-class CeilingEstimator(SSAPoseEstimator):
-    """An estimator whose outputs are drawn from the annotations.
-
-    Takes the config of any SSA model; only its codec matters.
-    """
-
-    @torch.no_grad()
-    def predict(self, inputs: Tensor, data_samples: list) -> List:
-        """Persons from perfect outputs, see the base class.
-
-        Args:
-            inputs: (B, 3, H, W); only the size is used.
-            data_samples: With ``raw_ann_info`` in the metainfo, the
-                annotations in image space; None where there is nobody.
-        """
-        codec = self.head.decoder
-        size = inputs.shape[:1:-1]
-        preds = [
-            as_instances(decode_ideal(codec, sample.metainfo, size), False)
-            for sample in data_samples
-        ]
-        return self.add_pred_to_datasample(preds, None, data_samples)
-
-
-def decode_ideal(codec: AttentionGrouping, metainfo: dict, input_size: tuple):
-    """Decode the perfect outputs for one image.
-
-    Args:
-        codec: The codec; its thresholds but the score's are used.
-        metainfo: Of the sample, with ``raw_ann_info``.
-        input_size: (W, H) of the padded network input in pixels.
-
-    Returns:
-        DecodedPersons.
-    """
-    codec = copy.copy(codec)
-    codec.input_size = tuple(input_size)
-    codec.heatmap_size = tuple(s // codec.heatmap_stride for s in input_size)
-    # 0.9 at sigma = 2; as far from the centre for other Gaussians
-    codec.options = replace(
-        codec.options, score_threshold=0.9**(4 / codec.sigma**2))
-    annotations = labelled_persons(metainfo)
-    scale, offset = input_from_image(metainfo)
-    keypoints, labelled = annotated_keypoints(metainfo, codec.num_keypoints)
-    coverage = token_coverage(annotations, metainfo, codec, scale, offset)
-    visible = (labelled & (keypoints >= 0).all(-1)
-               & (keypoints < input_size).all(-1))
-    everyone = np.ones((len(keypoints), 1, 1), np.uint8)
-    heatmaps = codec.encode(keypoints, visible, everyone)['heatmaps']
-    attention = IdealAttention(
-        coverage, codec.tokens(keypoints, coverage.shape[1:]), visible)
-    return codec.decode(
-        torch.from_numpy(heatmaps), attention,
-        content_inp=content_box(metainfo))
 
 
 def labelled_persons(metainfo: dict) -> List[dict]:
@@ -174,5 +235,5 @@ def _mask(annotation: dict, *canvas) -> np.ndarray:
         return rasterize(annotation.get('segmentation'), *canvas)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"annotation {annotation['id']}: {error}; the ideal attention is "
-            'made of the masks of all labelled persons') from error
+            f"annotation {annotation['id']}: {error}; perfect attention needs "
+            'the masks of all labelled persons') from error

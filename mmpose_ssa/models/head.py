@@ -126,11 +126,7 @@ class SSAHead(HeatmapHead):
             ``_inp`` pixels, keypoint_scores (P, K), bbox_scores (P,),
             attention_maps (P, h, w) in token cells.
         """
-        if test_cfg.get('flip_test', False):
-            heatmaps, attention = self._average(feats, batch_data_samples[0],
-                                                test_cfg)
-        else:
-            heatmaps, attention = self.forward(feats), feats[0]
+        heatmaps, attention = self.outputs(feats, batch_data_samples, test_cfg)
         preds = []
         for image, sample in enumerate(batch_data_samples):
             persons = self.decoder.decode(heatmaps[image], attention, image,
@@ -142,12 +138,22 @@ class SSAHead(HeatmapHead):
             return preds, [PixelData(heatmaps=hm) for hm in heatmaps.detach()]
         return preds
 
-    def _average(self, feats, sample, test_cfg) -> Tuple[Tensor, Attention]:
-        """Mean of an image's outputs and its mirror image's, un-flipped."""
+    def outputs(self,
+                feats: Union[Features, List[Features]],
+                batch_data_samples: list,
+                test_cfg: dict = {}) -> Tuple[Tensor, Attention]:
+        """What :meth:`predict`, whose arguments these are, decodes.
+
+        Returns:
+            Heatmaps (B, K, H/4, W/4) and the attention; with ``flip_test``
+            the means over an image and its mirror image, un-flipped.
+        """
+        if not test_cfg.get('flip_test', False):
+            return self.forward(feats), feats[0]
         plain, mirrored = feats
         flipped = flip_heatmaps(
             self.forward(mirrored),
-            flip_indices=sample.metainfo['flip_indices'],
+            flip_indices=batch_data_samples[0].metainfo['flip_indices'],
             shift_heatmap=test_cfg.get('shift_heatmap', True))
         return ((self.forward(plain) + flipped) / 2,
                 MeanAttention([plain[0], mirrored[0].flipped()]))

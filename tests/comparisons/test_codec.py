@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from mmpose.codecs import AssociativeEmbedding
 from numpy.testing import assert_allclose
 
-from mmpose_ssa.comparisons.ceiling import nearest_tags
 from mmpose_ssa.comparisons.codec import TagGrouping
+from mmpose_ssa.comparisons.oracle import nearest_tags
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 

@@ -3,19 +3,17 @@ import mmpose_ssa.register  # noqa: F401  before mmpose.apis  # isort: split
 
 import copy
 import json
-import runpy
-from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import oracle
 import pycocotools.mask as coco_mask
 import pytest
 import torch
-from factories import (CONFIGS, ROOT, TINY, TOPDOWN, noise, person,
-                       random_model, save_weights, write_annotations,
-                       write_images)
+from factories import (CONFIGS, TINY, TOPDOWN, noise, person, random_model,
+                       save_weights, write_annotations, write_images)
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_config
@@ -28,6 +26,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mmpose_ssa.decoding.refinement import refine_keypoints
 from mmpose_ssa.engine.checkpoints import CheckpointError, DownloadError
 from mmpose_ssa.engine.loading import load_estimator
+from mmpose_ssa.evaluation.oracle import AttentionOracle, decompose
 from mmpose_ssa.models.refiner import Refiner
 
 pytestmark = pytest.mark.usefixtures('mmpose')
@@ -624,20 +623,19 @@ def allowed(sample, truth, image, fill):
 def test_truth_raises_ap_to_what_the_rule_allows(coco_mini, first):
     """`pytest tests/models/test_refiner.py -m slow -k truth -rP` prints AP
     without refinement, with #1 and with #2."""
-    tool = runpy.run_path(str(ROOT / 'tools/oracle.py'))
-    cfg = tool['ceiling_config'](Namespace(
-        config=str(ROOT / 'configs/ssa/ssa_r101_640_refine2.py'), work_dir='',
-        ann_file=str(coco_mini
-                     / 'annotations/person_keypoints_train2017.json'),
-        img_dir=str(coco_mini / 'train2017'), ignore_unlabelled=False,
-        cfg_options=None))
-    cfg.model.backbone.update(depth=18)  # only the codec matters
-    cfg.model.neck.in_channels = 512
+    cfg = oracle.test_config(oracle.make_parser().parse_args([
+        str(CONFIGS / 'ssa/ssa_r101_640_refine2.py'), '--ann-file',
+        str(coco_mini / 'annotations/person_keypoints_train2017.json'),
+        '--img-dir', str(coco_mini / 'train2017')]))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    pixels = [item['data_samples'].ori_img for item in dataset]
-    model, rng = MODELS.build(cfg.model), np.random.default_rng(0)
-    model.refiner, truth = None, Truth(dataset)
-    plain = [model.test_step(pseudo_collate([item]))[0] for item in dataset]
+    cfg.model.backbone.update(depth=18, init_cfg=None)  # the codec matters
+    cfg.model.neck.in_channels = 512
+    model = MODELS.build(cfg.model)
+    rng, truth, plain = np.random.default_rng(0), Truth(dataset), []
+    decompose(AttentionOracle(model),
+              (pseudo_collate([item]) for item in dataset),
+              {(True, True): SimpleNamespace(process=plain.extend)})
+    pixels = [sample.pop('ori_img') for sample in plain]
     if first == 'degraded':
         for sample in plain:
             if len(sample.pred_instances.masks):

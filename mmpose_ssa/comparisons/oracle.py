@@ -1,54 +1,56 @@
-"""The ceiling of associative embedding: perfect heatmaps and tags.
+"""Own and perfect heatmaps and tags of associative embedding, crossed.
 
-They go through the very averaging, resizing and decoding of testing.
+Perfect ones go through the averaging and resizing of testing, too.
 """
 import copy
 from typing import List, Tuple
 
 import numpy as np
 import torch
-from mmpose.registry import MODELS
+import torch.nn as nn
+from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..evaluation.oracle import annotated_keypoints
-from ..models.estimator import FastEstimator
+from ..evaluation.oracle import Outputs, annotated_keypoints, forward
 from .codec import TagGrouping
 
 # Between the tags of two persons; 1 is the threshold of one person.
 TAG_STEP = 2.
 
 
-@MODELS.register_module()
-class TagCeilingEstimator(FastEstimator):
-    """An estimator whose outputs are drawn from the annotations.
+class TagOracle:
+    """The :class:`Oracle` of models with tags.
 
-    Takes the config of any model with tags; only its codec matters.
+    Perfect heatmaps are the targets of training; the perfect tag of each cell
+    and type is that of the person whose keypoint of this type is nearest.
+
+    Args:
+        model: An estimator whose head is a :class:`HigherResolutionHead`.
     """
 
-    @torch.no_grad()
-    def predict(self, inputs: Tensor, data_samples: list) -> List:
-        """Persons from perfect outputs, see the base class.
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
 
-        Args:
-            inputs: (B, 3, H, W); only the size is used.
-            data_samples: With ``raw_ann_info`` in the metainfo, the
-                annotations in image space; None where there is nobody.
-        """
-        preds = []
-        for sample in data_samples:
-            outputs = ideal_outputs(self.head.decoder, sample.metainfo,
-                                    inputs.shape[:1:-1])
-            maps, tags = self.head.aggregate(*outputs)
-            preds += self.head.decode(self.head.full_size([maps], [tags]))
-        return self.add_pred_to_datasample(preds, None, data_samples)
+    def own(self, inputs: Tensor, samples: list) -> List[Outputs]:
+        return list(zip(*forward(self.model, inputs, samples)))
+
+    def perfect(self, metainfo: dict, input_size: tuple) -> Outputs:
+        head = self.model.head
+        heatmaps, tags = perfect_outputs(head.decoder, metainfo, input_size)
+        heatmaps, tags = head.aggregate(heatmaps, tags)
+        heatmaps, tags = head.full_size([heatmaps], [tags])
+        return heatmaps[0], tags[0]
+
+    def persons(self, heatmaps: Tensor, tags: Tensor, metainfo: dict,
+                perfect: bool) -> InstanceData:
+        persons, = self.model.head.decode(
+            (heatmaps[None].cpu(), tags[None].cpu()))
+        return persons
 
 
-def ideal_outputs(codec: TagGrouping, metainfo: dict,
-                  input_size: tuple) -> Tuple[List[Tensor], Tensor]:
-    """Heatmaps and tags of one image, drawn from its annotations.
-
-    The heatmaps are the targets of training. The tag of each cell and type is
-    that of the person whose keypoint of this type is nearest.
+def perfect_outputs(codec: TagGrouping, metainfo: dict,
+                    input_size: tuple) -> Tuple[List[Tensor], Tensor]:
+    """The head's outputs that the annotations of an image ask for.
 
     Args:
         codec: The codec.
