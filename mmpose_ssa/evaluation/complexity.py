@@ -2,9 +2,10 @@
 
 The paper's Table 7 counts layers as common tools do: deconvolutions by their
 *output* positions, and neither the attention's in- and out-projections, which
-are no layers of their own, nor its two matrix products. The true figures count
+are no layers of their own, nor its two matrix products. The true numbers count
 every parameter, deconvolutions by their input positions, and everything that
-multiplies. Deformable convolutions count as others of their size.
+multiplies. Deformable convolutions count as others of their size. Values
+do not matter: a model on the device "meta" has none and is counted at once.
 """
 from typing import Dict
 

@@ -1,9 +1,10 @@
 """Parameters and multiply-adds: Table 7, and layers counted by hand."""
-import sys
-from pathlib import Path
+import re
 
+import complexity
 import pytest
 import torch.nn as nn
+from factories import CONFIGS
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
@@ -11,10 +12,6 @@ from mmpose_ssa.evaluation.complexity import count
 from mmpose_ssa.models.encoder import SelfAttention
 
 pytestmark = pytest.mark.usefixtures('mmpose')
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
-import complexity  # noqa: E402
 
 
 class Model(nn.Module):
@@ -62,26 +59,31 @@ def test_attention_by_hand():
     ('ssa_r101_800', 45.0, 159.8),
 ])
 def test_table_7_within_0_6_percent(name, params, macs):
-    cfg = Config.fromfile(ROOT / f'configs/ssa/{name}.py')
-    cfg.model.backbone.init_cfg = None
-    found = count(MODELS.build(cfg.model), cfg.codec.input_size)
+    found = complexity.counts(str(CONFIGS / f'ssa/{name}.py'))
     assert found['params_table7'] / 1e6 == pytest.approx(params, rel=0.006)
     assert found['macs_table7'] / 1e9 == pytest.approx(macs, rel=0.006)
 
 
-def test_true_figures_of_r101_640():
-    cfg = Config.fromfile(ROOT / 'configs/ssa/ssa_r101_640.py')
-    cfg.model.backbone.init_cfg = None
-    found = count(MODELS.build(cfg.model), (640, 640))
-    assert found['params'] / 1e6 == pytest.approx(45.86, abs=0.005)
-    assert found['macs'] / 1e9 == pytest.approx(95.1, abs=0.05)
+def test_the_command_prints_both_counts(capsys):
+    """The true numbers of R101 at 640: 45.86 M, 95.1 G."""
+    complexity.main([str(CONFIGS / 'ssa/ssa_r101_640.py')])
+    row = capsys.readouterr().out.splitlines()[2]
+    assert [cell.strip() for cell in row.split('|')[2:-1]] == [
+        '44.97', '102.0', '45.86', '95.1']
 
 
-@pytest.mark.parametrize('config, message', [
-    ('configs/nowhere.py', 'configs/nowhere.py does not exist: give the file'),
-    (str(ROOT / 'configs/_base_/crowdpose.py'), 'has no model with a head')])
-def test_what_is_no_config_is_named(monkeypatch, capsys, config, message):
-    monkeypatch.setattr(sys, 'argv', ['complexity.py', config])
+def test_shapes_count_as_values_do():
+    """And deformable convolutions, on no device."""
+    for name in ('demo/ssa_demo.py', 'comparisons/dekr_demo.py'):
+        cfg = Config.fromfile(CONFIGS / name)
+        found = count(MODELS.build(cfg.model), cfg.codec.input_size)
+        assert complexity.counts(str(CONFIGS / name)) == found
+
+
+@pytest.mark.parametrize('config, words', [
+    ('configs/nowhere.py', r'configs/nowhere\.py'),
+    (str(CONFIGS / '_base_/crowdpose.py'), r'crowdpose\.py .* head')])
+def test_what_is_no_config_is_named(capsys, config, words):
     with pytest.raises(SystemExit):
-        complexity.main()
-    assert message in capsys.readouterr().err
+        complexity.main([config])
+    assert re.search(words, capsys.readouterr().err)
