@@ -93,8 +93,8 @@ def cost(run: Run) -> dict:
     init_default_scope(run.cfg.get('default_scope', 'mmpose'))
     try:
         size = tuple(run.cfg.model.head.decoder.input_size)
-        model = MODELS.build(copy.deepcopy(run.cfg.model))
-        found = count(model, size)
+        with torch.device('meta'):
+            found = count(MODELS.build(copy.deepcopy(run.cfg.model)), size)
     except (AssertionError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f'{run.config} cannot be built, correct it or '
                          f'--cfg-options: {error}') from error
