@@ -27,7 +27,8 @@ def descending(scores: np.ndarray) -> np.ndarray:
 
 def group_part_first(types: np.ndarray, scores: np.ndarray,
                      affinity: np.ndarray, order: Sequence[int],
-                     threshold: float) -> np.ndarray:
+                     threshold: float,
+                     matching: str = 'attraction') -> np.ndarray:
     """Group candidates type by type with the Hungarian algorithm.
 
     Args:
@@ -37,6 +38,9 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
         order: All K types, in the order in which they are assigned.
         threshold: The least Attraction (lambda) with which a matched
             candidate joins; a weaker one starts its own skeleton.
+        matching: What the sum of is maximised: 'attraction', as the paper
+            has it, or 'score_attraction', s_c * Attraction(c, S). A strong
+            candidate then goes before a weak one that is a little closer.
 
     Returns:
         (P, K) candidate indices, ``MISSING`` = -1 where a person lacks the
@@ -60,7 +64,10 @@ def group_part_first(types: np.ndarray, scores: np.ndarray,
         if num_persons and len(candidates):
             # Attraction of Eq. (5), candidates x skeletons
             attraction = sums[:num_persons, candidates].T / sizes[:num_persons]
-            rows, cols = linear_sum_assignment(attraction, maximize=True)
+            gain = attraction
+            if matching == 'score_attraction':
+                gain = scores[candidates, None] * attraction
+            rows, cols = linear_sum_assignment(gain, maximize=True)
             joins = attraction[rows, cols] >= threshold
             target[rows[joins]] = cols[joins]
         starts = target == MISSING

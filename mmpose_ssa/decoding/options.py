@@ -1,6 +1,6 @@
 """What decides how outputs become persons: all constants of the decoding."""
 from dataclasses import dataclass
-from typing import Sequence, Tuple
+from typing import Sequence, Tuple, Union
 
 from .graph import (COCO_EDGES, COCO_ORDER, check_order, outward_order,
                     search_path)
@@ -19,10 +19,19 @@ class DecodeOptions:
         edges: The kinematic graph of the body-first grouping, pairs of types
             that connect all K; A.2's by default if K is 17.
         grouping: 'part_first' or 'body_first', the views of section 2.4.
+        matching: What the part-first assignment maximises the sum of:
+            'attraction', as the paper writes, or 'score_attraction', that
+            times the candidate's score, as Eq. (5) has it in the body-first
+            view.
+        fill_missing: 'attention' fills what persons lack with the best
+            heatmap cell on their own map, see :mod:`filling`; False, as the
+            paper, leaves it missing.
         score_threshold: t, which a candidate's heatmap value must exceed.
         nms_kernel: Odd window of the local maxima, in cells.
         max_candidates: Most candidates per type; 0 for no limit.
         attraction_threshold: lambda, the least Attraction that joins.
+        fill_threshold: The heatmap value that a filled keypoint must exceed.
+        fill_map_threshold: What a person's map must exceed where it is filled.
         mask_threshold: sigma of section 2.5, on person maps.
         merge_threshold: Intersection over the larger area above which two
             persons are merged.
@@ -43,10 +52,14 @@ class DecodeOptions:
     order: Sequence[int] = ()
     edges: Sequence[Tuple[int, int]] = ()
     grouping: str = 'part_first'
+    matching: str = 'attraction'
+    fill_missing: Union[bool, str] = False
     score_threshold: float = 0.0025
     nms_kernel: int = 7
     max_candidates: int = 100
     attraction_threshold: float = 0.0025
+    fill_threshold: float = 0.001
+    fill_map_threshold: float = 0.2
     mask_threshold: float = 0.4
     merge_threshold: float = 0.3
     max_persons: int = 30
@@ -68,6 +81,9 @@ class DecodeOptions:
         object.__setattr__(self, 'edges', tuple((a, b) for a, b in edges))
         object.__setattr__(self, 'order', tuple(order))
         _check_choice('grouping', self.grouping, 'part_first', 'body_first')
+        _check_choice('matching', self.matching, 'attraction',
+                      'score_attraction')
+        _check_choice('fill_missing', self.fill_missing, False, 'attention')
         _check_choice('mask_mode', self.mask_mode, 'soft', 'binary')
         if self.nms_kernel < 1 or self.nms_kernel % 2 != 1:
             raise ValueError('nms_kernel must be odd and positive, got '
@@ -80,7 +96,8 @@ class DecodeOptions:
                              f'{self.merge_threshold}')
 
 
-def _check_choice(name: str, value: str, *choices: str) -> None:
+def _check_choice(name: str, value: Union[bool, str],
+                  *choices: Union[bool, str]) -> None:
     if value not in choices:
         raise ValueError(f'{name} must be {" or ".join(map(repr, choices))}, '
                          f'got {value!r}')

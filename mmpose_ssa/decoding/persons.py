@@ -11,6 +11,7 @@ import numpy as np
 from .candidates import (Candidates, find_candidates, quarter_offset,
                          taylor_offset)
 from .coordinates import content_cells, token_grid, tokens_at
+from .filling import fill_missing
 from .grouping import descending, group_body_first, group_part_first
 from .merging import instance_scores, merge_persons
 from .options import DecodeOptions
@@ -26,6 +27,8 @@ class DecodedPersons(NamedTuple):
         maps: (P, h, w) person attention maps with maximum 1, token cells.
         candidates: (P, K) index into ``rows``, -1 where missing.
         rows: (M, h, w) attention of every candidate, token cells.
+        filled: (P, K), whether a keypoint is no candidate but was filled from
+            the person's map.
     """
     keypoints: np.ndarray
     keypoint_scores: np.ndarray
@@ -33,6 +36,7 @@ class DecodedPersons(NamedTuple):
     maps: np.ndarray
     candidates: np.ndarray
     rows: np.ndarray
+    filled: np.ndarray
 
 
 def decode(heatmaps: np.ndarray,
@@ -84,13 +88,17 @@ def decode(heatmaps: np.ndarray,
     # Candidates in input pixels, (M, 2), and those of each person, (P, K, 2)
     points = locations(heatmaps, found, options)
     here = persons >= 0
-    return DecodedPersons(
+    decoded = DecodedPersons(
         keypoints=np.where(here[..., None], points[persons], 0),
         keypoint_scores=np.where(here, found.scores[persons], 0),
         scores=scores,
         maps=maps.reshape(-1, *grid),
         candidates=persons,
-        rows=rows.reshape(-1, *grid))
+        rows=rows.reshape(-1, *grid),
+        filled=np.zeros_like(here))
+    if options.fill_missing:
+        return fill(decoded, heatmaps, options, content_inp)
+    return decoded
 
 
 def group(types: np.ndarray, scores: np.ndarray, affinity: np.ndarray,
@@ -108,10 +116,42 @@ def group(types: np.ndarray, scores: np.ndarray, affinity: np.ndarray,
     """
     if options.grouping == 'part_first':
         return group_part_first(types, scores, affinity, options.order,
-                                options.attraction_threshold)
+                                options.attraction_threshold,
+                                options.matching)
     return group_body_first(types, scores, affinity, options.edges,
                             options.num_keypoints,
                             options.attraction_threshold)
+
+
+def fill(persons: DecodedPersons, heatmaps: np.ndarray,
+         options: DecodeOptions,
+         content_inp: Optional[Sequence[float]]) -> DecodedPersons:
+    """The persons with what they lacked filled from their own maps.
+
+    Instance scores and maps stay those of the candidates.
+
+    Args:
+        persons: The persons.
+        heatmaps: (K, H/4, W/4).
+        options: Strides and thresholds.
+        content_inp: As in :func:`decode`.
+    """
+    stride = options.heatmap_stride
+    shape = heatmaps.shape[1], heatmaps.shape[2]
+    filling = fill_missing(
+        persons.candidates < 0, persons.maps, heatmaps,
+        content_cells(content_inp, stride, shape),
+        options.fill_map_threshold, options.fill_threshold)
+    where = filling.persons, filling.types
+    keypoints, scores, filled = (part.copy() for part in (
+        persons.keypoints, persons.keypoint_scores, persons.filled))
+    keypoints[where] = locations(
+        heatmaps, Candidates(filling.types, filling.cells, filling.scores),
+        options)
+    scores[where] = filling.scores
+    filled[where] = True
+    return persons._replace(
+        keypoints=keypoints, keypoint_scores=scores, filled=filled)
 
 
 def locations(heatmaps: np.ndarray, found: Candidates,

@@ -23,7 +23,7 @@ def by_descending_score(candidates, scores):
     return sorted(candidates, key=lambda c: (-float(scores[c]), c))
 
 
-def literal_part_first(types, scores, affinity, lam, order):
+def literal_part_first(types, scores, affinity, lam, order, weighted=False):
     persons = []
     for keypoint_type in order:
         found = by_descending_score(
@@ -38,8 +38,9 @@ def literal_part_first(types, scores, affinity, lam, order):
             attraction(c, person.values(), scores, affinity)
             for person in persons
         ] for c in found])
+        goal = gain * [[scores[c]] for c in found] if weighted else gain
         joins = {}
-        for row, column in zip(*linear_sum_assignment(gain, maximize=True)):
+        for row, column in zip(*linear_sum_assignment(goal, maximize=True)):
             if gain[row, column] >= lam:
                 joins[found[row]] = column
         for c in found:
@@ -122,7 +123,7 @@ def random_problem(rng):
 
 
 def test_equal_the_literal_reading(rng):
-    mixed = 0
+    mixed = weighed = 0
     for _ in range(200):
         types, scores, affinity, lam, order, edges = random_problem(rng)
         k = len(order)
@@ -130,6 +131,11 @@ def test_equal_the_literal_reading(rng):
         body = group_body_first(types, scores, affinity, edges, k, lam)
         assert_array_equal(part, table(
             literal_part_first(types, scores, affinity, lam, order), k))
+        scored = group_part_first(types, scores, affinity, order, lam,
+                                  'score_attraction')
+        assert_array_equal(scored, table(
+            literal_part_first(types, scores, affinity, lam, order, True), k))
+        weighed += not np.array_equal(part, scored)
         assert_array_equal(body, table(
             literal_body_first(types, scores, affinity, lam, edges), k))
         for persons in (part, body):  # each candidate in one person, typed
@@ -139,6 +145,7 @@ def test_equal_the_literal_reading(rng):
             assert_array_equal(types[found], columns)
         mixed += not np.array_equal(part, body)
     assert mixed > 50  # the two views do differ
+    assert weighed > 20  # and so do the two matchings
 
 
 # --- part-first, rule by rule -----------------------------------------------
@@ -211,6 +218,23 @@ def test_later_types_join_persons_that_were_started_later():
     affinity = affinity_of(3, c2f1=.5)
     persons = group_part_first([0, 1, 2], [1, 1, 1], affinity, [0, 1, 2], .05)
     assert persons.tolist() == [[0, -1, -1], [-1, 1, 2]]
+
+
+def test_scores_count_in_the_matching_if_asked():
+    """.9 * .3 = .27 goes before .4 * .6 = .24, which is closer."""
+    args = [0, 1, 1], [1, .9, .4], affinity_of(3, c1f0=.3, c2f0=.6), [0, 1]
+    assert group_part_first(*args, .05).tolist() == [[0, 2], [-1, 1]]
+    assert group_part_first(*args, .05, 'score_attraction').tolist() == [
+        [0, 1], [-1, 2]]
+
+
+def test_lambda_is_on_the_attraction_in_either_matching():
+    """.3 is enough for lambda = .3, though .1 * .3 is not."""
+    args = [0, 1], [1, .1], affinity_of(2, c1f0=.3), [0, 1]
+    assert group_part_first(*args, .3, 'score_attraction').tolist() == [
+        [0, 1]]
+    assert group_part_first(*args, .31, 'score_attraction').tolist() == [
+        [0, -1], [-1, 1]]
 
 
 # --- body-first, rule by rule -----------------------------------------------

@@ -36,6 +36,8 @@ def test_other_keypoints_are_ordered_by_their_edges():
     (dict(num_keypoints=14, order=range(14)), '14 .* `edges`'),
     (dict(num_keypoints=14, edges=CHAIN[1:]), r'reach keypoints \[1,'),
     (dict(grouping='greedy'), "grouping .*'greedy'"),
+    (dict(matching='score'), "matching .*'score'"),
+    (dict(fill_missing='map'), "fill_missing .*'map'"),
     (dict(nms_kernel=6), 'nms_kernel .*6'),
     (dict(nms_kernel=-7), 'nms_kernel .*-7'),
     (dict(mask_mode='hard'), "mask_mode .*'hard'"),

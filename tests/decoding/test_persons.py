@@ -48,6 +48,52 @@ def test_persons_by_hand():
     assert best.candidates.tolist() == found.candidates[:2].tolist()
 
 
+def test_the_matching_is_the_one_asked_for():
+    """Of type 1 the strong candidate, or that to which more is attended."""
+    heatmaps = peaks(SHAPE, (0, 1, 1, 1.), (1, 9, 1, .9), (1, 1, 9, .4))
+    matrix = np.eye(12)
+    matrix[2, [0, 2]], matrix[8, [0, 8]] = [.3, .7], [.6, .4]
+    expected = dict(attraction=[[0, 2], [-1, 1]],
+                    score_attraction=[[0, 1], [-1, 2]])
+    for matching, persons in expected.items():
+        found = decode(heatmaps, Rows(matrix), options_of(
+            matching=matching, merge_threshold=1.))
+        assert sorted(found.candidates.tolist()) == sorted(persons)
+
+
+def test_missing_keypoints_are_filled_from_the_persons_map():
+    """Type 1 has no candidate above the threshold .1.
+
+    The person lies in tokens 0 and 1. There type 1's best cell is (5, 2) with
+    .06, not (5, 9) with .09. Beside it the heatmap is higher to the left:
+    the location moves by a quarter of a cell, a pixel.
+    """
+    heatmaps = peaks(SHAPE, (0, 1, 1, .9), (1, 5, 2, .06), (1, 5, 9, .09),
+                     (1, 4, 2, .02))
+    rows_of, given = Rows(linked_tokens((0, 1))), dict(score_threshold=.1)
+    plain = decode(heatmaps, rows_of, options_of(**given))
+    given['fill_missing'] = 'attention'
+    found = decode(heatmaps, rows_of, options_of(**given))
+    assert plain.keypoints.tolist() == [[[4, 4], [0, 0]]]
+    assert not plain.filled.any()
+    assert found.keypoints.tolist() == [[[4, 4], [19, 8]]]
+    assert_allclose(found.keypoint_scores, [[.9, .06]])
+    assert found.filled.tolist() == [[False, True]]
+    for same in ('candidates', 'scores', 'maps', 'rows'):
+        assert_array_equal(getattr(found, same), getattr(plain, same))
+    for name, value in (('fill_threshold', .061), ('fill_map_threshold', 1)):
+        found = decode(heatmaps, rows_of, options_of(**given, **{name: value}))
+        assert not found.filled.any()
+
+
+def test_nothing_is_filled_outside_the_content():
+    heatmaps = peaks(SHAPE, (0, 1, 1, .9), (1, 5, 2, .06), (1, 2, 1, .03))
+    found = decode(heatmaps, Rows(linked_tokens((0, 1))), options_of(
+        fill_missing='attention', score_threshold=.1),
+        content_inp=(0, 0, 18, 47))
+    assert_allclose(found.keypoint_scores, [[.9, .03]])
+
+
 def test_merged_persons_are_ranked_by_what_they_have_become():
     """Two halves of .6 and .5 become one person of .55, past the .53."""
     heatmaps = peaks(SHAPE, (0, 1, 1, .6), (1, 9, 1, .5), (0, 9, 9, 1.06))
