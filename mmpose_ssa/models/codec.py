@@ -15,6 +15,7 @@ from torch import Tensor
 from ..decoding import DecodedPersons, DecodeOptions, decode
 from ..decoding.coordinates import token_grid, tokens_at
 from ..decoding.heatmaps import gaussian_heatmaps
+from ..decoding.pair_targets import pair_targets
 from .attention import Attention
 
 
@@ -27,6 +28,8 @@ class AttentionGrouping(BaseKeypointCodec):
         heatmap_size: (W/4, H/4) of the heatmaps in cells.
         token_stride: r, input pixels per token.
         sigma: Of the target Gaussians, in heatmap cells.
+        pair_targets: Make targets also for persons without a mask, see
+            :mod:`pair_targets`.
         **decoding: Skeleton and thresholds, see :class:`DecodeOptions`;
             among them ``num_keypoints`` and ``unbiased``, which the targets
             heed too.
@@ -46,19 +49,25 @@ class AttentionGrouping(BaseKeypointCodec):
         instance_masks='instance_masks')
     label_mapping_table = dict(
         keypoint_tokens='keypoint_tokens',
-        keypoint_weights='keypoint_weights')
+        keypoint_weights='keypoint_weights',
+        pair_targets='pair_targets')
 
     def __init__(self,
                  input_size: Tuple[int, int],
                  heatmap_size: Tuple[int, int],
                  token_stride: int = 16,
                  sigma: float = 2,
+                 pair_targets: bool = False,
                  **decoding: Any) -> None:
         super().__init__()
         _check_sizes(input_size, heatmap_size, token_stride)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = sigma
+        self.pair_targets = pair_targets
+        if pair_targets:
+            self.auxiliary_encode_keys = {
+                'instance_masks', 'bbox', 'area', 'iscrowd', 'skeleton_links'}
         self.options = DecodeOptions(
             heatmap_stride=input_size[0] // heatmap_size[0],
             token_stride=token_stride,
@@ -81,13 +90,18 @@ class AttentionGrouping(BaseKeypointCodec):
     def encode(self,
                keypoints: np.ndarray,
                keypoints_visible: Optional[np.ndarray] = None,
-               instance_masks: Optional[np.ndarray] = None) -> dict:
+               instance_masks: Optional[np.ndarray] = None,
+               **persons: Any) -> dict:
         """Targets of one image with N annotated persons.
 
         Args:
             keypoints: (N, K, 2) in ``_inp`` pixels.
             keypoints_visible: (N, K), positive where labelled.
             instance_masks: (N, H/4, W/4) person masks of 0 and 1.
+            **persons: With ``pair_targets`` also ``bbox``, (N, 4) or its
+                corners (N, 4, 2) in ``_inp`` pixels, ``area`` (N,) in square
+                pixels of the input, ``iscrowd`` (N,), and ``skeleton_links``,
+                pairs of types.
 
         Returns:
             - heatmaps: (K, H/4, W/4) float32, of all persons.
@@ -95,6 +109,9 @@ class AttentionGrouping(BaseKeypointCodec):
               visible keypoint inside and a mask that is not empty:
               keypoint_tokens (N', K) int64, keypoint_weights (N', K) float32
               (1 where visible and inside), instance_masks (N', H/4, W/4).
+            - With ``pair_targets`` after them tokens and weights of those
+              without a mask who have a visible keypoint inside and are no
+              crowd; and pair_targets (N'', h, w) int8 of all of these.
 
         Raises:
             ValueError: If there are no masks, or not N of them.
@@ -122,11 +139,28 @@ class AttentionGrouping(BaseKeypointCodec):
         able = weights.any(1) & instance_masks.any((1, 2))
         grid = token_grid(self.heatmap_size[::-1], self.heatmap_stride,
                           self.token_stride)
-        return dict(
-            heatmaps=heatmaps,
-            keypoint_tokens=self.tokens(keypoints[able], grid),
-            keypoint_weights=weights[able],
-            instance_masks=instance_masks[able])
+        encoded = dict(heatmaps=heatmaps, instance_masks=instance_masks[able])
+        chosen = np.flatnonzero(able)
+        if self.pair_targets:
+            others = weights.any(1) & ~able & (
+                np.array(persons['iscrowd']) == 0)
+            chosen = np.append(chosen, np.flatnonzero(others))
+            encoded['pair_targets'] = self._pair_targets(
+                keypoints, weights, grid, **persons)[chosen]
+        encoded.update(
+            keypoint_tokens=self.tokens(keypoints[chosen], grid),
+            keypoint_weights=weights[chosen])
+        return encoded
+
+    def _pair_targets(self, keypoints: np.ndarray, weights: np.ndarray,
+                      grid: Tuple[int, int], bbox: np.ndarray,
+                      area: np.ndarray, skeleton_links: Sequence,
+                      **_: Any) -> np.ndarray:
+        """(N, h, w) of all persons, see :func:`pair_targets`."""
+        corners = np.reshape(bbox, (len(keypoints), -1, 2))
+        boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+        return pair_targets(keypoints, weights > 0, boxes, area,
+                            skeleton_links, grid, self.token_stride)
 
     def tokens(self, points_inp: np.ndarray,
                grid: Tuple[int, int]) -> np.ndarray:

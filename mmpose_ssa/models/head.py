@@ -4,7 +4,7 @@ Eqs. (1) and (4) of "Attend to Who You Are". Eq. (1) writes a norm without a
 square; like HigherHRNet and DEKR, from which its mask M comes, this is the
 masked squared error averaged over images, types and cells.
 """
-from typing import List, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -33,7 +33,11 @@ class SSAHead(HeatmapHead):
         loss: The heatmap loss; its weight is alpha.
         mask_loss: The instance mask loss; its weight is beta. With weight 0
             nothing is trained by it.
+        pair_loss: The loss of persons without a mask, by their keypoints;
+            the codec must have ``pair_targets=True``. None leaves them out.
         decoder: The codec, :class:`AttentionGrouping`.
+        activation: 'sigmoid' for a heatmap loss on probabilities, such as
+            MMPose's ``FocalHeatmapLoss``; None for one on values.
         init_cfg: As in :class:`HeatmapHead`.
     """
 
@@ -44,7 +48,9 @@ class SSAHead(HeatmapHead):
                  deconv_kernel_sizes: Sequence[int] = (4, 4),
                  loss: dict = dict(type='KeypointMSELoss'),
                  mask_loss: dict = dict(type='AttentionMaskLoss'),
+                 pair_loss: Optional[dict] = None,
                  decoder: dict = None,
+                 activation: Optional[str] = None,
                  init_cfg: dict = None) -> None:
         super().__init__(
             in_channels=in_channels,
@@ -54,11 +60,24 @@ class SSAHead(HeatmapHead):
             loss=loss,
             decoder=decoder,
             init_cfg=init_cfg)
+        if activation not in (None, 'sigmoid'):
+            raise ValueError(
+                f"activation must be None or 'sigmoid', got {activation!r}")
+        self.activation = activation
         self.mask_loss_module = MODELS.build(mask_loss)
+        self.pair_loss_module = pair_loss and MODELS.build(pair_loss)
         if decoder and self.decoder.num_keypoints != out_channels:
             raise ValueError(
                 f'out_channels {out_channels} must be the number of keypoints '
                 f'of the decoder, {self.decoder.num_keypoints}')
+
+    def forward(self, feats: Features) -> Tensor:
+        """Heatmaps (B, K, H/4, W/4) of the encoded features, the last."""
+        heatmaps = super().forward(feats)
+        if self.activation is None:
+            return heatmaps
+        # in float32, and inside (0, 1) as the logarithms of losses want it
+        return heatmaps.float().sigmoid().clamp(1e-4, 1 - 1e-4)
 
     def loss(self,
              feats: Features,
@@ -73,7 +92,8 @@ class SSAHead(HeatmapHead):
             train_cfg: Not used.
 
         Returns:
-            Scalars: ``loss_kpt``; ``loss_mask`` unless its weight is 0; and,
+            Scalars: ``loss_kpt``; ``loss_mask`` unless its weight is 0;
+            ``loss_pair`` if there is one; and,
             to be logged, ``mask_error``, the latter without its weight, if
             there is a person with a mask in the batch, on whichever GPU.
         """
@@ -96,14 +116,32 @@ class SSAHead(HeatmapHead):
         masks = [field.instance_masks for field in fields]
         num_persons = count_persons(masks)
         error = self.mask_loss_module(
-            feats[0], [label.keypoint_tokens for label in labels],
-            [label.keypoint_weights for label in labels], masks, num_persons)
+            feats[0],
+            # of each image those with masks come first, see the codec
+            *([label[name][:len(m)] for label, m in zip(labels, masks)]
+              for name in ('keypoint_tokens', 'keypoint_weights')),
+            masks, num_persons)
         if self.mask_loss_module.loss_weight:
             losses['loss_mask'] = self.mask_loss_module.loss_weight * error
         # Equal on all GPUs. A 0 where nobody has a mask would be no error.
         if num_persons > 0:
             losses['mask_error'] = error.detach()
+        if self.pair_loss_module:
+            losses['loss_pair'] = self._pair_loss(feats[0], labels, masks)
         return losses
+
+    def _pair_loss(self, attention: Attention, labels: List[InstanceData],
+                   masks: List[Tensor]) -> Tensor:
+        """The weighted loss of the persons without masks."""
+        if any('pair_targets' not in label for label in labels):
+            raise ValueError('pair_loss needs the targets of the codec: set '
+                             'pair_targets=True in the encoder of the '
+                             'training pipeline')
+        names = 'keypoint_tokens', 'keypoint_weights', 'pair_targets'
+        return self.pair_loss_module.loss_weight * self.pair_loss_module(
+            attention,
+            *([label[name][len(m):] for label, m in zip(labels, masks)]
+              for name in names))
 
     def predict(self,
                 feats: Union[Features, List[Features]],
@@ -123,8 +161,8 @@ class SSAHead(HeatmapHead):
 
         Returns:
             list[InstanceData]: keypoints (P, K, 2) and bboxes (P, 4) xyxy in
-            ``_inp`` pixels, keypoint_scores (P, K), bbox_scores (P,),
-            attention_maps (P, h, w) in token cells.
+            ``_inp`` pixels, keypoint_scores (P, K), keypoints_filled (P, K),
+            bbox_scores (P,), attention_maps (P, h, w) in token cells.
         """
         heatmaps, attention = self.outputs(feats, batch_data_samples, test_cfg)
         preds = []
@@ -161,12 +199,13 @@ class SSAHead(HeatmapHead):
 
 def as_instances(persons, output_attention: bool) -> InstanceData:
     """Decoded persons in MMPose's terms; boxes are the keypoints' extent."""
-    found = persons.candidates >= 0
+    found = (persons.candidates >= 0) | persons.filled
     inside = [persons.keypoints[p][found[p]] for p in range(len(found))]
     boxes = [[*points.min(axis=0), *points.max(axis=0)] for points in inside]
     instances = InstanceData(
         keypoints=persons.keypoints,
         keypoint_scores=persons.keypoint_scores,
+        keypoints_filled=persons.filled,
         bbox_scores=persons.scores,
         bboxes=np.reshape(np.array(boxes, np.float64), (-1, 4)),
         attention_maps=persons.maps)

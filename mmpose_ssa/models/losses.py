@@ -101,3 +101,27 @@ class AttentionMaskLoss(nn.Module):
             maps[:, None], masks.shape[1:], mode='bilinear',
             align_corners=False)[:, 0]
         return (maps - masks.to(maps)).square().mean(dim=(1, 2))
+
+
+@MODELS.register_module()
+class AttentionPairLoss(AttentionMaskLoss):
+    """Squared error of person attention maps where keypoints tell it.
+
+    For persons without a mask, see :mod:`pair_targets`: a person's own
+    keypoints and limbs against other people and what is far away. Both sides
+    are averaged apart, so that neither drowns the other. Arguments are those
+    of :class:`AttentionMaskLoss`, with targets (N, h, w) of 1, 0 and, where
+    nothing is known, -1 in place of the masks.
+    """
+
+    @staticmethod
+    def _errors(attention, image, tokens, weights, targets) -> Tensor:
+        maps = person_attention(attention, image, tokens, weights)
+        maps = maps / maps.amax(dim=(1, 2), keepdim=True)
+        errors = 0
+        for target in (0, 1):
+            known = targets == target
+            squares = (maps - target).square() * known
+            errors = errors + squares.sum(dim=(1, 2)) / known.sum(
+                dim=(1, 2)).clamp(min=1)
+        return errors

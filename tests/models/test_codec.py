@@ -134,6 +134,52 @@ def test_every_person_needs_a_mask(masks):
         codec_of().encode(*person((9, 9, 1)), masks)
 
 
+# --- persons without masks --------------------------------------------------
+
+
+def encode_pairs(codec, *persons, masked=(), crowd=(), corners=False):
+    """Boxes are the whole input, areas 64 square pixels."""
+    keypoints, visible = (np.concatenate(part) for part in zip(*persons))
+    n = len(persons)
+    masks = np.zeros((n, H // 4, W // 4), np.uint8)
+    masks[list(masked)] = 1
+    boxes = np.tile(np.float32([0, 0, W - 1, H - 1]), (n, 1))
+    if corners:
+        boxes = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    return codec.encode(
+        keypoints, visible, masks, bbox=boxes, area=np.full(n, 64.),
+        iscrowd=[int(i in crowd) for i in range(n)], skeleton_links=[(0, 1)])
+
+
+@pytest.mark.parametrize('corners', [False, True])
+def test_pairs_of_those_without_masks_come_last(corners):
+    """0 has no mask, 1 has one, 2 nothing visible, 3 is a crowd."""
+    people = [person((7, 7, 1), (40, 7, 1)), person((7, 23, 1)),
+              person((7, 7, 0)), person((7, 40, 1))]
+    codec = codec_of(pair_targets=True)
+    assert codec.auxiliary_encode_keys == {
+        'instance_masks', 'bbox', 'area', 'iscrowd', 'skeleton_links'}
+    assert codec.label_mapping_table['pair_targets'] == 'pair_targets'
+    given = encode_pairs(codec, *people, masked=[1], crowd=[3],
+                         corners=corners)
+    assert len(given['instance_masks']) == 1
+    assert given['keypoint_tokens'][:, 0].tolist() == [4, 0]
+    assert given['keypoint_weights'].sum(1).tolist() == [1, 2]
+    # where others are, the crowd among them, 0
+    assert given['pair_targets'].tolist() == [
+        [[0, 0, 0, -1], [1, -1, -1, -1], [0, -1, -1, -1]],
+        [[1, 1, 1, -1], [0, -1, -1, -1], [0, -1, -1, -1]]]
+
+
+def test_without_pairs_nobody_without_mask_is_handed_on():
+    codec = codec_of()
+    given = encode(codec, person((7, 7, 1)),
+                   masks=np.zeros((1, H // 4, W // 4), np.uint8))
+    assert codec.auxiliary_encode_keys == {'instance_masks'}
+    assert 'pair_targets' not in given
+    assert len(given['keypoint_tokens']) == 0
+
+
 # --- outputs -> persons -----------------------------------------------------
 
 CELLS = (2, 12, 16)

@@ -113,6 +113,37 @@ def test_no_error_is_logged_where_nobody_has_a_mask(weight):
         assert not feats[0].q.grad.any() and not feats[0].k.grad.any()
 
 
+def test_those_without_masks_train_the_attention_by_pairs():
+    """Of each image those with masks come first."""
+    pair_loss = dict(type='AttentionPairLoss', loss_weight=.5)
+    head, feats = head_of(pair_loss=pair_loss), features()
+    samples = [sample(2), sample(1)]
+    alone = head_of().loss(feats, samples)
+    both = [sample(2), sample(1)]
+    for mixed, masked, others in zip(both, samples, (1, 3)):
+        labels, more = masked.gt_instance_labels, sample(others)
+        more = more.gt_instance_labels
+        mixed.gt_fields = masked.gt_fields
+        mixed.gt_instance_labels = InstanceData(
+            pair_targets=torch.randint(-1, 2, (len(labels) + others, *GRID)),
+            **{name: torch.cat([labels[name], more[name]])
+               for name in labels.keys()})
+    losses = head.loss(feats, both)
+    assert set(losses) == {'loss_kpt', 'loss_mask', 'loss_pair', 'mask_error'}
+    assert_close(losses['loss_mask'], alone['loss_mask'])
+    parts = [s.gt_instance_labels[n:] for s, n in zip(both, (2, 1))]
+    error = head.pair_loss_module(feats[0], *(
+        [part[name] for part in parts]
+        for name in ('keypoint_tokens', 'keypoint_weights', 'pair_targets')))
+    assert_close(losses['loss_pair'], .5 * error)
+
+
+def test_the_pair_loss_names_the_targets_it_lacks():
+    head = head_of(pair_loss=dict(type='AttentionPairLoss'))
+    with pytest.raises(ValueError, match='pair_targets=True'):
+        head.loss(features(), [sample(), sample()])
+
+
 def test_keypoints_and_tokens_must_be_those_of_the_decoder():
     with pytest.raises(ValueError, match='out_channels 14 .* decoder, 17'):
         head_of(out_channels=14)
@@ -130,6 +161,22 @@ def test_targets_of_another_size_are_refused():
                        r's \(2, 17, 16, 16\): .* heatmap_size'):
         head_of().loss((TokenAttention(q, q, (4, 4)), x), [sample(),
                                                            sample()])
+
+
+def test_sigmoid_heatmaps_are_probabilities_in_float32():
+    feats = features()
+    head = head_of(activation='sigmoid')
+    plain = head_of()
+    plain.load_state_dict(head.state_dict())
+    plain.eval(), head.eval()
+    assert_close(head.forward(feats), plain.forward(feats).sigmoid())
+    torch.nn.init.constant_(head.final_layer.bias, 99.)
+    with torch.autocast('cpu', torch.bfloat16):
+        sure = head.forward(feats)
+    assert sure.dtype == torch.float32
+    assert torch.isfinite((1 - sure).log()).all()
+    with pytest.raises(ValueError, match="activation.*'relu'"):
+        head_of(activation='relu')
 
 
 # --- predictions ------------------------------------------------------------
@@ -230,7 +277,8 @@ def test_predictions_in_mmposes_terms():
                             [[0, 0], [9, 7], [0, 0]]]),
         keypoint_scores=np.array([[.5, .4, 0], [0, .3, 0]]),
         scores=np.array([.3, .1]), maps=rows[:2],
-        candidates=np.array([[2, 0, -1], [-1, 1, -1]]), rows=rows)
+        candidates=np.array([[2, 0, -1], [-1, 1, -1]]), rows=rows,
+        filled=np.zeros((2, 3), bool))
     found = as_instances(persons, output_attention=True)
     assert found.bboxes.tolist() == [[4, 2, 20, 8], [9, 7, 9, 7]]
     assert found.bbox_scores is persons.scores
@@ -242,3 +290,17 @@ def test_predictions_in_mmposes_terms():
         found.keypoint_attention,
         [[rows[2], rows[0], nothing], [nothing, rows[1], nothing]])
     assert 'keypoint_attention' not in as_instances(persons, False)
+
+
+def test_boxes_hold_filled_keypoints_and_they_are_marked():
+    filled = np.array([[False, False, True]])
+    persons = DecodedPersons(
+        keypoints=np.array([[[4., 8], [0, 0], [30, 3]]]),
+        keypoint_scores=np.array([[.5, 0, .1]]), scores=np.array([.2]),
+        maps=np.ones((1, *GRID)), candidates=np.array([[0, -1, -1]]),
+        rows=np.ones((1, *GRID)), filled=filled)
+    found = as_instances(persons, output_attention=True)
+    assert found.bboxes.tolist() == [[4, 3, 30, 8]]
+    assert found.keypoints_filled is filled
+    assert found.keypoint_attention.any(axis=(2, 3)).tolist() == [
+        [True, False, False]]

@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmpose_ssa.models import losses
 from mmpose_ssa.models.encoder import MeanAttention, TokenAttention
-from mmpose_ssa.models.losses import AttentionMaskLoss, person_attention
+from mmpose_ssa.models.losses import (AttentionMaskLoss, AttentionPairLoss,
+                                      person_attention)
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
@@ -200,14 +201,73 @@ def test_every_step_is_float32_in_bfloat16():
                 '_softmax_backward_data'} & seen.operators[torch.bfloat16]
 
 
+# --- pairs instead of masks -------------------------------------------------
+
+
+def pairs(*counts):
+    """As ``persons``, with token targets of -1, 0 and 1."""
+    tokens, weights, _ = persons(*counts)
+    return tokens, weights, [
+        torch.randint(-1, 2, (n, *GRID), dtype=torch.int8) for n in counts]
+
+
+def test_positives_and_negatives_are_averaged_apart():
+    """Over its maximum the uniform attention is 1 everywhere: each token to
+    be avoided costs 1, the mean of them 1, however few they are."""
+    flat = torch.zeros(1, 1, LENGTH, DIMS)
+    uniform = TokenAttention(flat, flat, GRID)
+
+    def loss(target):
+        return AttentionPairLoss()(uniform, [torch.tensor([[3]])],
+                                   [torch.ones(1, 1)], [target])
+
+    target = torch.full((1, *GRID), -1, dtype=torch.int8)
+    assert loss(target) == 0
+    target[0, 0, 0] = 0
+    assert loss(target) == 1
+    target[0, 2:] = 1
+    assert loss(target) == 1
+
+
+def test_the_pair_loss_by_hand():
+    given, (tokens, weights, targets) = attention(), pairs(2)
+    maps = person_attention(given, 0, tokens[0], weights[0])
+    expected = []
+    for a, target in zip(maps, targets[0]):
+        a = a / a.max()
+        expected.append((a[target == 0]**2).mean()
+                        + ((1 - a[target == 1])**2).mean())
+    assert_close(AttentionPairLoss()(given, tokens, weights, targets),
+                 sum(expected) / 2)
+
+
+def test_numeric_gradient_of_the_pair_loss():
+    given, args = attention(), pairs(2)
+
+    def loss(q, k):
+        return AttentionPairLoss()(TokenAttention(q, k, GRID), *args)
+
+    assert torch.autograd.gradcheck(loss, (given.q, given.k))
+
+
+def test_nobody_without_a_mask_costs_0_and_keeps_gradients():
+    given = attention(2)
+    loss = AttentionPairLoss()(given, *pairs(0, 0))
+    assert loss == 0
+    loss.backward()
+    assert torch.equal(given.q.grad, torch.zeros_like(given.q))
+
+
 # --- several processes ------------------------------------------------------
 
 
+@pytest.mark.parametrize('kind, made', [(AttentionMaskLoss, persons),
+                                        (AttentionPairLoss, pairs)])
 @pytest.mark.parametrize('counts', [(1, 3), (4, 0), (0, 0)])
-def test_two_processes_equal_one(monkeypatch, counts):
+def test_two_processes_equal_one(monkeypatch, counts, kind, made):
     """Gradients are averaged over processes, so the losses must be too."""
-    given, (tokens, weights, masks) = attention(2), persons(*counts)
-    loss = AttentionMaskLoss()
+    given, (tokens, weights, masks) = attention(2), made(*counts)
+    loss = kind()
     together = loss(given, tokens, weights, masks)
 
     seen = []
