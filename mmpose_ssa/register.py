@@ -10,4 +10,5 @@ from .datasets import coco, loading, transforms  # noqa: F401
 from .engine import (optim, reproducibility, strict_testing,  # noqa: F401
                      training_budget)
 from .evaluation import coco_metric, mask_metric  # noqa: F401
-from .models import codec, encoder, estimator, head, losses  # noqa: F401
+from .models import (codec, encoder, estimator, head, losses,  # noqa: F401
+                     timm_backbone)
