@@ -53,6 +53,10 @@ class SSARandomAffine(BottomupRandomAffine):
         scale_factor (tuple): Range of the factor on the crop's side.
             Defaults to (0.75, 1.5).
         rotate_factor (float): Largest rotation in degrees. Defaults to 30.
+        around_people (float): Probability that the crop, before it is
+            translated, is placed on the box of a person with labelled
+            keypoints, any of them, and not on the middle of the image. Small
+            crops then seldom show nobody. Defaults to 0.
         **kwargs: ``shift_prob``, ``scale_prob``, ``scale_type``,
             ``rotate_prob`` or ``pad_val`` of :class:`BottomupRandomAffine`.
 
@@ -70,6 +74,7 @@ class SSARandomAffine(BottomupRandomAffine):
                  translate_unit: str = 'input',
                  scale_factor: Tuple[float, float] = (0.75, 1.5),
                  rotate_factor: float = 30.,
+                 around_people: float = 0.,
                  **kwargs) -> None:
         if translate_unit not in ('input', 'crop'):
             raise ValueError("translate_unit must be 'input' or 'crop', got "
@@ -86,6 +91,7 @@ class SSARandomAffine(BottomupRandomAffine):
             distribution='uniform',
             **kwargs)
         self.translate_unit = translate_unit
+        self.around_people = around_people
 
     def transform(self, results: Dict) -> Dict:
         """Warp image, keypoints and boxes; keys as in the base class.
@@ -102,7 +108,7 @@ class SSARandomAffine(BottomupRandomAffine):
         translate, scale, rotate, _ = self._get_transform_params()
         crop = self._fix_aspect_ratio(scale * image_size, w / h)
         unit = self.input_size if self.translate_unit == 'input' else 200
-        center = (image_size / 2).astype(np.float32) + translate * crop / unit
+        center = self._center(results, image_size) + translate * crop / unit
         matrix = get_warp_matrix(center, crop, rotate, (w, h))
         results['img'] = self._transform(results['img'], matrix, (w, h))
         if 'keypoints' in results:  # (N, K, 2)
@@ -114,6 +120,17 @@ class SSARandomAffine(BottomupRandomAffine):
             results['area'] *= np.linalg.det(matrix[:, :2])
         results.update(input_size=self.input_size, warp_mat=matrix)
         return results
+
+    def _center(self, results: Dict, image_size: np.ndarray) -> np.ndarray:
+        """(x, y) of the crop before it is translated."""
+        people = ()
+        # no number is drawn where none is needed, and other recipes stay
+        if self.around_people and np.random.rand() < self.around_people:
+            people = np.flatnonzero(results['keypoints_visible'].any(axis=1))
+        if not len(people):
+            return (image_size / 2).astype(np.float32)
+        box = results['bbox'][np.random.choice(people)]
+        return (box[:2] + box[2:]) / 2
 
 
 @TRANSFORMS.register_module()

@@ -158,6 +158,42 @@ def test_translation_of_an_input_that_is_not_square(unit, shift):
     assert out['warp_mat'][0, 0] == pytest.approx(out['warp_mat'][1, 1])
 
 
+@pytest.mark.parametrize('share', [0., .5, 1.])
+def test_crops_around_people(share):
+    """One of the two with labelled keypoints, or the middle of the image."""
+    step = SSARandomAffine((64, 64), max_translate=0, rotate_factor=0,
+                           around_people=share)
+    boxes = np.float32([[0, 0, 20, 10], [4, 4, 8, 8], [40, 20, 60, 40]])
+    visible = np.zeros((3, 17))
+    visible[[0, 2], 5] = 1
+    image = np.zeros((45, 60, 3), np.uint8)
+    np.random.seed(0)
+    middles = []
+    for _ in range(300):
+        warp = step(dict(
+            img=image, img_shape=(45, 60), bbox=boxes.copy(),
+            keypoints=np.zeros((3, 17, 2), np.float32),
+            keypoints_visible=visible))['warp_mat']
+        middle = np.linalg.solve(warp[:, :2], 32 - warp[:, 2])
+        middles.append(tuple(middle.round(2).tolist()))
+    found = {place: middles.count(place) / 300 for place in set(middles)}
+    expected = {(30., 22.5): 1 - share, (10., 5.): share / 2,
+                (50., 30.): share / 2}
+    assert set(found) == {place for place in expected if expected[place]}
+    for place, often in found.items():
+        assert often == pytest.approx(expected[place], abs=.08)
+
+
+def test_crops_around_nobody_show_the_middle():
+    step = SSARandomAffine((64, 64), max_translate=0, rotate_factor=0,
+                           around_people=1.)
+    warp = step(dict(img=np.zeros((45, 60, 3), np.uint8), img_shape=(45, 60),
+                     bbox=np.zeros((1, 4), np.float32),
+                     keypoints=np.zeros((1, 17, 2), np.float32),
+                     keypoints_visible=np.zeros((1, 17))))['warp_mat']
+    assert warp @ [30, 22.5, 1] == pytest.approx([32, 32], abs=1e-4)
+
+
 def test_affine_can_be_switched_off_and_keeps_itself():
     step = SSARandomAffine((64, 64), max_translate=0, scale_factor=(1, 1),
                            rotate_factor=0)
