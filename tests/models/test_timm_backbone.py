@@ -46,6 +46,43 @@ def test_levels_are_resized_and_stacked(height, width):
     assert joined.shape[1] == start == model.out_channels
 
 
+def test_levels_are_projected_and_added():
+    """At first the sum of the levels' projections, each resized."""
+    model = backbone(out_indices=(2, 4), join_stride=8, join_channels=6)
+    model.eval()
+    joined, = model(IMAGE)
+    levels = model.model(IMAGE)
+    weights = [p.weight[:, :, 0, 0] for p in model.join.projections]
+    expected = sum(
+        torch.einsum('oc,bchw->bohw', weight,
+                     F.interpolate(level, (8, 12), mode='bilinear'))
+        for weight, level in zip(weights, levels))
+    assert_close(joined, expected, rtol=1e-4, atol=1e-5)
+    assert joined.shape[1] == model.out_channels == 6
+
+
+def test_the_block_learns_from_the_start_and_looks_around():
+    model = backbone(join_stride=8, join_channels=6, norm_eval=True).train()
+    last = model.join.block[-1].weight
+    model(IMAGE)[0].square().sum().backward()
+    assert last.grad.abs().max() > 0 and not last.any()
+    joining = norms(model.join)
+    assert len(joining) == 2 and all(norm.training for norm in joining)
+    assert all(norm.running_mean.any() for norm in joining)
+
+    torch.nn.init.ones_(last)
+    levels = [torch.zeros(1, n, 8, 12)
+              for n in model.model.feature_info.channels()]
+    moved = [level.clone() for level in levels]
+    moved[0][..., 4, 5] = 1
+    model.eval()
+    with torch.no_grad():
+        change = (model.join(moved, [8, 12]) - model.join(levels, [8, 12]))
+    reached = change.abs().amax(dim=(0, 1)).nonzero()
+    assert reached.min(0)[0].tolist() == [2, 3]  # two cells each way
+    assert reached.max(0)[0].tolist() == [6, 7]
+
+
 @torch.no_grad()
 def test_levels_as_they_are():
     model = backbone(out_indices=(2, 4), join_stride=None).eval()
