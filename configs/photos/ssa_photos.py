@@ -88,7 +88,7 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=300, val_interval=5)
 optim_wrapper = dict(
     type='CPUAmpOptimWrapper',
-    optimizer=dict(_delete_=True, type='AdamW', lr=8e-4, weight_decay=1e-3),
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-4, weight_decay=1e-3),
     clip_grad=dict(max_norm=10.),
     paramwise_cfg=dict(
         norm_decay_mult=0.,
