@@ -33,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--no-fill', action='store_true',
                         help='leave missing keypoints missing (Refinement#1)')
     parser.add_argument('--rescore', action='store_true',
-                        help='make the instance score anew, the mean of the '
+                        help='make the score of a person the mean of its '
                         'keypoint scores')
     parser.add_argument('--batch-size', type=int, default=32,
                         help='boxes at a time (default: 32)')

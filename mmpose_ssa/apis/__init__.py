@@ -1,1 +1,1 @@
-"""Prediction, pictures, and the refining of result files."""
+"""Prediction, pictures, reports, and the refining of result files."""

@@ -1,8 +1,8 @@
-"""Where the persons of results are, and whether that can be.
+"""Boxes of the persons in results, checked against their images.
 
 A person's box is that of its ``segmentation``, an RLE; where that is absent or
 empty, its ``bbox`` (x, y, width, height); where that is absent too, the extent
-of its keypoints. Pure: numpy and pycocotools only.
+of its keypoints.
 """
 from typing import Sequence, Tuple
 
@@ -38,7 +38,7 @@ def person_arrays(persons: Sequence[dict]
 
 
 def check_place(person: dict, index: int, height: int, width: int) -> None:
-    """Raise ValueError unless a person has a place in its image.
+    """Raise ValueError unless a person lies in its image.
 
     Args:
         person: A checked result.

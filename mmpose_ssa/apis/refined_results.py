@@ -1,9 +1,8 @@
-"""COCO results of any model, refined by any top-down model of MMPose.
+"""Refine the COCO results of any model by a top-down model of MMPose.
 
 Results are what ``tools/predict.py`` or ``CocoMetric(outfile_prefix=...)``
-writes: a list of persons with ``image_id``, ``score`` and ``keypoints``, x, y
-and score of each of the K, score 0 where missing; where a person is, see
-:mod:`.places`.
+writes: a list of persons with ``image_id``, ``score`` and ``keypoints`` (x, y
+and score of each of the K, 0 where missing). Their boxes: see :mod:`.places`.
 """
 import json
 from collections import defaultdict
@@ -16,7 +15,7 @@ from mmengine.utils import track_iter_progress
 
 from ..datasets.loading import LoadCheckedImage
 from ..decoding.refinement import keypoint_extents
-from ..diagnosis.result_format import (check_mask, check_result,
+from ..diagnosis.result_format import (check_dataset, check_mask, check_result,
                                        keypoint_names, read_json)
 from ..diagnosis.results import known_sigmas, read_truth
 from ..evaluation.keypoint_metric import keypoint_metrics
@@ -58,28 +57,20 @@ def read_results(path: str, content: str = 'keypoints') -> List[dict]:
 
 
 def read_annotations(path: str) -> dict:
-    """Read a COCO file that lists images, and check what it says of them.
+    """Read a COCO file that lists images, and check it.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it does not list images in COCO's format.
     """
     content = read_json(path)
-    images = content.get('images') if isinstance(content, dict) else None
-    if not isinstance(images, list) or not all(
-            isinstance(entry, dict)
-            and isinstance(entry.get('id'), (int, str))
-            and isinstance(entry.get('file_name'), str) for entry in images):
-        raise ValueError(
-            f"{path} must be an object whose 'images' is a list of objects "
-            "with 'id' and 'file_name': are results and annotations "
-            'interchanged?')
-    for key in ('annotations', 'categories'):
-        entries = content.get(key, [])
-        if not isinstance(entries, list) or not all(
-                isinstance(entry, dict) for entry in entries):
-            raise ValueError(f'{key!r} of {path} must be a list of objects: '
-                             "give a file in COCO's format")
+    needed = dict(images=('id', 'file_name'),
+                  **{key: () for key in ('annotations', 'categories')
+                     if isinstance(content, dict) and key in content})
+    try:
+        check_dataset(content, needed)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
     return content
 
 
@@ -96,7 +87,7 @@ def with_masks(results: List[dict], masks: List[dict]) -> List[dict]:
         New results with ``segmentation``.
 
     Raises:
-        ValueError: If the two are not of one test.
+        ValueError: If the two are not of the same test.
     """
     by_image = defaultdict(list)
     for mask in masks:
@@ -228,7 +219,7 @@ def refine_results(refiner: Refiner,
                    fill: bool = True,
                    rescore: bool = False,
                    device: str = 'cpu') -> List[dict]:
-    """Look again at the persons of results.
+    """Refine the persons of results.
 
     Args:
         refiner: The top-down model.

@@ -1,11 +1,10 @@
-"""COCO's format of persons found, checked entry by entry.
+"""COCO's format of annotations and results, checked entry by entry.
 
-Each check names what is wrong by the ``name`` that it is given. Pure: numpy
-only.
+A check calls what is wrong by the ``name`` that it is given. Pure: numpy only.
 """
 import json
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -24,6 +23,31 @@ def read_json(path: str) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'{path} is not JSON ({error}): it is damaged or was '
                          'not written to the end') from error
+
+
+def check_dataset(dataset: dict, needed: Dict[str, Sequence[str]]) -> None:
+    """Raise ValueError unless this can be the content of an annotation file.
+
+    Args:
+        dataset: The content.
+        needed: The lists that it must have, and for each of them what their
+            objects must have, a whole number or a text.
+    """
+    if not isinstance(dataset, dict):
+        raise ValueError(
+            'annotations must be an object with images, annotations and '
+            f'categories, got {type(dataset).__name__}: are results and '
+            'annotations interchanged?')
+    for key, names in needed.items():
+        entries = dataset.get(key)
+        if not isinstance(entries, list) or not all(
+                isinstance(entry, dict)
+                and all(isinstance(entry.get(name), (int, str))
+                        for name in names) for entry in entries):
+            raise ValueError(
+                f'{key!r} must be a list of objects'
+                f'{" with " * bool(names)}{" and ".join(map(repr, names))}: '
+                "give an annotation file in COCO's format")
 
 
 def check_result(result: dict,

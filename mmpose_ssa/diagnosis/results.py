@@ -1,13 +1,13 @@
 """Keypoint annotations and results in COCO's format, read and checked.
 
-Any number of keypoints; left and right are told by the keypoints' names. Pure:
+There may be any number of keypoints; their names tell left from right. Pure:
 numpy and pycocotools only.
 
-Deviations from the files as they are:
+What differs from the files:
 
-- Annotations are numbered anew from 1: to COCO's evaluation, one of number 0
-  is never found.
-- Annotations without ``area`` get 0.53 of their box, the rule of CrowdPose's
+- Annotations get new ids from 1 on, because COCO's evaluation never finds one
+  with id 0.
+- Annotations without ``area`` get 0.53 of their box, as in CrowdPose's
   evaluation.
 """
 import contextlib
@@ -20,8 +20,9 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from ..decoding.refinement import AREA_OF_BOX
-from .result_format import (check_image_id, check_keys, check_numbers,
-                            check_points, check_result, keypoint_names)
+from .result_format import (check_dataset, check_image_id, check_keys,
+                            check_numbers, check_points, check_result,
+                            keypoint_names)
 
 MAX_PERSONS = 20  # per image, COCO's rule for keypoints
 RESULT_KEYS = ('image_id', 'category_id', 'keypoints', 'score', 'bbox')
@@ -39,9 +40,8 @@ class Truth(NamedTuple):
     """The annotated persons of a data set.
 
     Attributes:
-        coco: Its annotations, each with ``original_id``, its number in the
-            file.
-        category: The category's number.
+        coco: Its annotations, each with ``original_id``, its id in the file.
+        category: The category's id.
         names: K keypoint names.
         sigmas: (K,) OKS's standard deviations.
         flip: (K,) type of the same point on the other side of the body.
@@ -94,11 +94,11 @@ def read_results(results: list, truth: Truth) -> List[dict]:
 
     Returns:
         The persons as COCO's evaluation takes them, with ``area`` (of
-        ``bbox`` or else of the keypoints' extent), the number ``id`` and
+        ``bbox`` or else of the keypoints' extent), a new ``id`` and
         ``index``, their place in ``results``.
 
     Raises:
-        ValueError: If the results are none, or of another data set.
+        ValueError: If there are no results, or they are of another data set.
     """
     if not isinstance(results, list):
         raise ValueError(
@@ -118,7 +118,7 @@ def read_results(results: list, truth: Truth) -> List[dict]:
     if len({'bbox' in result for result in results}) > 1:
         raise ValueError("some results have a 'bbox' and some have none: "
                          'write it for all persons or for none')
-    # the others, masks above all, are of no use here
+    # masks and the like are not needed
     kept = [{key: copy.copy(result[key]) for key in RESULT_KEYS
              if key in result} for result in results]
     with quiet():
@@ -129,19 +129,8 @@ def read_results(results: list, truth: Truth) -> List[dict]:
 
 
 def _keypoint_category(dataset: dict) -> dict:
-    if not isinstance(dataset, dict):
-        raise ValueError('annotations must be an object with images, '
-                         f'annotations and categories, got '
-                         f'{type(dataset).__name__}: are results and '
-                         'annotations interchanged?')
-    for key in ('images', 'annotations', 'categories'):
-        if not isinstance(dataset.get(key), list) or not all(
-                isinstance(entry, dict)
-                and isinstance(entry.get('id'), (int, str))
-                for entry in dataset[key]):
-            raise ValueError(f'{key!r} must be a list of objects with an '
-                             "'id': give a file in COCO's format of a "
-                             'labelled split')
+    check_dataset(dataset, dict.fromkeys(
+        ('images', 'annotations', 'categories'), ('id', )))
     found = [c for c in dataset['categories'] if c.get('keypoints')]
     if len(found) != 1:
         raise ValueError(
@@ -201,7 +190,7 @@ def _sigmas_of(names: Tuple[str, ...],
 
 
 def _other_sides(names: Tuple[str, ...]) -> np.ndarray:
-    """(K,) where the name with left and right exchanged stands, or itself."""
+    """(K,) index of the same keypoint on the other side, or its own."""
     swapped = [_SIDE.sub(lambda m: _OTHER[m[0]], name) for name in names]
     return np.array([
         names.index(other) if other in names else k
@@ -210,7 +199,7 @@ def _other_sides(names: Tuple[str, ...]) -> np.ndarray:
 
 
 def _best_of_images(persons: List[dict]) -> List[dict]:
-    """The highest scores of each image, image by image."""
+    """The persons with the highest scores, image by image."""
     images: Dict[int, List[dict]] = {}
     for person in sorted(persons, key=lambda p: -p['score']):
         images.setdefault(person['image_id'], []).append(person)
@@ -218,5 +207,5 @@ def _best_of_images(persons: List[dict]) -> List[dict]:
 
 
 def quiet() -> contextlib.AbstractContextManager:
-    """Swallow what the COCO tools print."""
+    """Suppress what the COCO tools print."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -113,7 +113,7 @@ class SSAPoseEstimator(FastEstimator):
         self.refiner = Refiner(**refiner) if refiner else None
 
     def test_step(self, data: Union[dict, tuple, list]) -> list:
-        """Predict and, if there is a refiner, look again at each person.
+        """Predict and, if there is a refiner, refine each person.
 
         Not so ``val_step``: validation while training is of this model
         alone. The original pixels do not stay in the samples.

@@ -1,7 +1,7 @@
-"""The top-down model that looks again at each person (section 3.1).
+"""The top-down model that refines each person (section 3.1).
 
-Decided where the paper is silent: the boxes are cut from the original image's
-pixels, with the padding and the aspect of the top-down model's own pipeline.
+The paper does not say from which pixels. Here boxes are cut from the original
+image, with the padding and the aspect of the top-down model's own pipeline.
 """
 from functools import cached_property
 from typing import List, Optional, Sequence, Tuple, Union
@@ -19,7 +19,7 @@ from ..engine.loading import load_estimator, read_config
 
 
 class Refiner:
-    """Any top-down model of MMPose, at the service of another model.
+    """Any top-down model of MMPose, used by another model.
 
     It is not a module, and is loaded when it is first asked for: its weights
     are neither in the state dict nor in the optimizer of the model that it
@@ -127,7 +127,7 @@ class Refiner:
                threshold: float = 0.75,
                device: Union[str, torch.device] = 'cpu'
                ) -> Tuple[np.ndarray, np.ndarray]:
-        """Look again at the persons of an image.
+        """Refine the persons of an image.
 
         Args:
             image: (H, W, 3) BGR, the original image.

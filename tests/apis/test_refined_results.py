@@ -254,12 +254,10 @@ def test_masks_find_their_keypoints():
     assert [r['segmentation'] for r in with_masks(points, masks)] == [
         '2 0.5', '1 0.2', '1 0.1']
     assert 'segmentation' not in points[0]
-    with pytest.raises(ValueError, match='image 1: 1 masks have no keypoints, '
-                       'and so in 2 images: give the masks that the same'):
+    with pytest.raises(ValueError, match='image 1: 1 masks .* 2 images'):
         with_masks(points[1:2], masks)
     for wrong in (masks[:2], masks[::-1], []):
-        with pytest.raises(ValueError, match='give the masks that the same '
-                           'test wrote'):
+        with pytest.raises(ValueError, match='masks.*same test'):
             with_masks(points, wrong)
 
 
@@ -279,51 +277,49 @@ REFUSED = {
     'masks alone': ([dict(image_id=1, score=1, segmentation=rle(9, 9))],
                     r"result 0 .* no 'keypoints'"),
     'no score': ([{k: v for k, v in result().items() if k != 'score'}],
-                 "result 0 .* has no 'score'"),
-    'no triples': ([result(keypoints=[1, 2])], 'has 2 numbers of keypoints: '
-                   'they must be x, y and score'),
+                 "result 0 .* no 'score'"),
+    'no triples': ([result(keypoints=[1, 2])], '2 numbers.*x, y and score'),
     'two skeletons': ([result(), result(keypoints=[1, 2, 3])],
-                      r'\[3, 51\] numbers as keypoints: refine'),
+                      r'\[3, 51\] numbers'),
     'not finite': ([result(score=float('nan'))],
-                   "result 0 .*'s score must be 1 finite"),
-    'no score there': ([result(score=None)], r'must be 1 finite .* \[None\]'),
-    'no keypoints there': ([result(keypoints=None)], 'flat list .* got None'),
-    'keypoints of nothing': ([result(keypoints=[])], 'has 0 numbers of keyp'),
-    'text': ([result(keypoints=['1'] * 51)], 'must be 51 finite numbers'),
-    'nested': ([result(keypoints=[[1, 2, 3]] * 18)], '18 finite numbers in a'),
-    'no box there': ([result(bbox=None)], 'bbox must be 4 .* got None'),
-    'box of three': ([result(bbox=[1, 2, 3])], 'bbox must be 4 finite'),
-    'image of a list': ([result(image_id=[1])], r'image_id must .* got \[1\]'),
-    'file of a number': ([result(file_name=5)], 'file_name 5: it must be a'),
+                   'result 0 .* score .* finite'),
+    'no score there': ([result(score=None)], r'finite .* \[None\]'),
+    'no keypoints there': ([result(keypoints=None)],
+                           'keypoints .*list.* None'),
+    'keypoints of nothing': ([result(keypoints=[])], '0 numbers of keyp'),
+    'text': ([result(keypoints=['1'] * 51)], '51 finite numbers'),
+    'nested': ([result(keypoints=[[1, 2, 3]] * 18)], '18 finite numbers'),
+    'no box there': ([result(bbox=None)], 'bbox .* 4 .* None'),
+    'box of three': ([result(bbox=[1, 2, 3])], 'bbox .* 4 finite'),
+    'image of a list': ([result(image_id=[1])], r'image_id .* \[1\]'),
+    'file of a number': ([result(file_name=5)], 'file_name 5'),
     'polygons': ([result(segmentation=[[1, 2, 3, 4, 5, 6]])],
-                 'no compressed RLE'),
+                 'compressed RLE'),
     'damaged mask': ([result(segmentation=dict(size=[70, 110], counts='??'))],
-                     r'counts are not those of \[70, 110\] pixels'),
+                     r'counts .* \[70, 110\]'),
     'cut mask': ([result(segmentation=dict(size=[70, 110], counts='0P'))],
-                 'mask whose counts end in the middle'),
+                 'counts end in the middle'),
     'other text': ([result(segmentation=dict(size=[70, 110], counts='0é'))],
-                   "mask whose counts hold 'é'"),
+                   "counts hold 'é'"),
     'mask size': ([result(segmentation=dict(size=7, counts='0'))],
-                  'mask size must be 2 finite numbers .* got 7'),
+                  'size .* 2 finite .* 7'),
     'another data set': ([result(), result(image_id=7)],
-                         r'1 images that the annotation file does not list '
-                         r'\(7\): they are of another data set'),
+                         r'1 images .*\(7\): .*another data set'),
     'box outside': ([result(**OUTSIDE)],
-                    r'result 0 of image 1 \(110 x 70 pixels\) has the box '
-                    r'\[300.0, 10.0, 320.0, 30.0\].* outside the image'),
+                    r'result 0 of image 1 \(110 x 70 .*'
+                    r'\[300.0, 10.0, 320.0, 30.0\].* outside'),
     'negative box': ([result(bbox=[30, 10, -20, 20])], 'outside the image'),
     'another size': ([result(segmentation=rle(50, 60))],
-                     'has a mask of 60 x 50: name the folder'),
+                     'mask of 60 x 50.*folder'),
     'nothing': ([result(keypoints=[0] * 51)],
-                'neither a keypoint of a score above 0 nor a mask nor a bbox'),
+                'neither a keypoint .*mask.*bbox'),
     'another skeleton': ([result(keypoints=[9, 9, 1] * 14)],
-                         'num_keypoints 14, the refiner .* has 17'),
+                         'num_keypoints 14, .* 17'),
 }
 
 
 @pytest.mark.parametrize('fault', REFUSED)
-def test_faulty_results_are_named(tmp_path, capsys, data,
-                                  refiner, fault):
+def test_faulty_results_are_named(tmp_path, capsys, data, refiner, fault):
     content, words = REFUSED[fault]
     if content is not None:
         (tmp_path / 'in.json').write_text(
@@ -339,8 +335,7 @@ def test_places_are_checked_before_anything_is_refined(data):
     listed = json.loads((data / 'persons.json').read_text())
     results = [result() for _ in range(16)] + [
         result(image_id=22, segmentation=rle(64, 63))]
-    with pytest.raises(ValueError, match=r'result 16 of image 22 \(64 x 64 '
-                       r'pixels\) has a mask of 63 x 64'):
+    with pytest.raises(ValueError, match=r'result 16 of image 22 .*63 x 64'):
         check_places(results, listed)
     check_places(results[:16], listed)
     for entry in listed['images']:  # nothing is known of sizes
@@ -360,27 +355,28 @@ def test_runs_of_a_mask(rng, size):
 
 
 ANNOTATIONS = {
-    'results': ([result()], r'image.* is a list .*: are results and '
-                'annotations interchanged'),
-    'no id': (dict(images=[dict(file_name='1.png')]), "with 'id' and 'file_"),
-    'no names': (dict(images=[dict(id=1)]), 'interchanged'),
-    'no list': (dict(images=[], annotations=5), "'annotations' of .* list"),
+    'results': ([result()], r'ann\.json: .* list: .*interchanged'),
+    'no id': (dict(images=[dict(file_name='1.png')]),
+              "'images' .*'id' and 'file_"),
+    'no names': (dict(images=[dict(id=1)]), "'images' .*'id' and 'file_"),
+    'no list': (dict(images=[], annotations=5),
+                "ann.json: 'annotations' .* list"),
     'names of a text': (
         dict(categories=[dict(name='person', keypoints='nose')]),
-        "category 'person' must have .* as a list of texts, got 'nose'"),
+        "'person' .* list of texts, got 'nose'"),
     'no box': (dict(annotations=[dict(id=3, image_id=1, category_id=1,
                                       iscrowd=0, num_keypoints=1,
                                       keypoints=[0] * 51)]),
                "annotation 3 has no 'bbox'"),
     'other keypoints': (dict(annotations=[dict(
         id=3, image_id=1, category_id=1, iscrowd=0, num_keypoints=1,
-        keypoints=[0] * 42, bbox=[1, 2, 3, 4])]), 'annotation 3 has 42 numb'),
+        keypoints=[0] * 42, bbox=[1, 2, 3, 4])]), 'annotation 3 .* 42 '),
 }
 
 
 @pytest.mark.parametrize('fault', ANNOTATIONS)
-def test_faulty_annotations_are_named(tmp_path, capsys, data,
-                                      refiner, fault):
+def test_faulty_annotations_are_named(tmp_path, capsys, data, refiner,
+                                      fault):
     content, words = ANNOTATIONS[fault]
     if isinstance(content, dict):
         whole = json.loads((data / 'persons.json').read_text())
@@ -392,13 +388,13 @@ def test_faulty_annotations_are_named(tmp_path, capsys, data,
     assert not (tmp_path / 'out.json').exists()
 
 
-def test_arguments_are_checked_before_the_work(tmp_path, capsys,
-                                               data, refiner):
+def test_arguments_are_checked_before_the_work(tmp_path, capsys, data,
+                                               refiner):
     (tmp_path / 'file').touch()
     for words, more in (
-            (r'device .foo. cannot be used: give cpu', ['--device', 'foo']),
-            (r'--out .* is a folder: name a file in it', ['--out', tmp_path]),
-            (r'--out .*file/out\.json: .*file is not a folder',
+            ('device .foo.*cpu', ['--device', 'foo']),
+            ('--out .* is a folder', ['--out', tmp_path]),
+            (r'--out .*out\.json: .*file is not a folder',
              ['--out', tmp_path / 'file/out.json'])):
         # the results do not exist either, and come later
         refuse(capsys, words, 'no.json', '--topdown', *refiner,
@@ -410,8 +406,8 @@ def refuse(capsys, words, *arguments):
     assert re.search(words, message.replace('\n', ' ')), message
 
 
-def test_faulty_models_and_files_are_named(tmp_path, capsys,
-                                           data, weights, refiner):
+def test_faulty_models_and_files_are_named(tmp_path, capsys, data, weights,
+                                           refiner):
     config, checkpoint = refiner
     ssa = str(weights / 'ssa_tiny_64.pth')
     whole = Path(checkpoint).read_bytes()
@@ -434,39 +430,39 @@ def test_faulty_models_and_files_are_named(tmp_path, capsys,
     (tmp_path / 'other.json').write_text(json.dumps(other))
     results = data / 'predictions.json'
     for words, given, topdown, images, more in (
-            (r'no\.py does not exist', results, ('no.py', checkpoint), data,
+            (r'no\.py .*exist', results, ('no.py', checkpoint), data,
              []),
-            (r'no\.pth does not exist', results, (config, 'no.pth'), data,
+            (r'no\.pth .*exist', results, (config, 'no.pth'), data,
              []),
-            (r'tiny_256x192\.pth cannot be read as a config, give the \.py',
+            (r'tiny_256x192\.pth .*config.*\.py',
              results, (checkpoint, config), data, []),
-            (r'typo\.py cannot be read as a config', results,
+            (r'typo\.py .*config', results,
              (tmp_path / 'typo.py', checkpoint), data, []),
-            (r'name\.py cannot be read as a config.*TopDown', results,
+            (r'name\.py .*config.*TopDown', results,
              (tmp_path / 'name.py', checkpoint), data, []),
-            ('1 masks have no keypoints', results, refiner, data,
+            ('1 masks .*keypoints', results, refiner, data,
              ['--masks', tmp_path / 'masks.json']),
-            (r'ssa_tiny_64\.pth does not fit the model of .*neck\.projection',
+            (r'ssa_tiny_64\.pth .*topdown_tiny.*neck\.projection',
              results, (config, ssa), data, []),
-            (r'ssa_tiny_64\.py is not the config of a top-down model', results,
+            (r'ssa_tiny_64\.py .*top-down model', results,
              (TINY, ssa), data, []),
-            (r'untested\.py has no test_dataloader\.dataset\.pipeline',
+            (r'untested\.py .*test_dataloader\.dataset\.pipeline',
              results, (tmp_path / 'untested.py', checkpoint), data, []),
-            (r'cut\.pth cannot be read as a checkpoint: it is damaged',
+            (r'cut\.pth .*damaged',
              results, (config, tmp_path / 'cut.pth'), data, []),
-            (r'text\.pth cannot be read as a checkpoint', results,
+            (r'text\.pth .*checkpoint', results,
              (config, tmp_path / 'text.pth'), data, []),
-            (r'code\.pth holds more than weights', results,
+            (r'code\.pth .*more than weights', results,
              (config, tmp_path / 'code.pth'), data, []),
-            (r'image .*1\.png does not exist: name the folder', results,
+            (r'1\.png .*exist.*folder', results,
              refiner, tmp_path, []),
-            ('have no file_name: name the annotation file',
+            ('file_name.*--ann-file',
              tmp_path / 'nameless.json', refiner, data, []),
-            (r'names \[.chin.*the same keypoints', results, refiner, data,
+            (r'names \[.chin.*same keypoints', results, refiner, data,
              ['--ann-file', tmp_path / 'other.json']),
-            ('give the masks that the same test wrote', results, refiner,
+            ('masks.*same test', results, refiner,
              data, ['--masks', tmp_path / 'no_masks.json']),
-            ('batch_size must be 1 or more', results, refiner, data,
+            ('batch_size .* 0', results, refiner, data,
              ['--batch-size', 0])):
         refuse(capsys, words, given, '--topdown', *topdown,
                '--img-dir', images, '--out', tmp_path / 'out.json', *more)

@@ -484,28 +484,28 @@ ANN, RES = annotation(FIGURE), result(FIGURE)
 
 
 @pytest.mark.parametrize('dataset, message', [
-    ([RES], 'got list: are results and annotations interchanged'),
-    (dict(images=[], categories=[]), "'annotations' must be a list"),
-    (dict(dataset_of([ANN]), images=[{}]), "'images' must be .* 'id'"),
+    ([RES], 'list: .*interchanged'),
+    (dict(images=[], categories=[]), "'annotations' .* list"),
+    (dict(dataset_of([ANN]), images=[{}]), "'images' .* 'id'"),
     (dict(dataset_of([ANN]), categories=[dict(id=1, name='person')]),
-     r"keypoints, but none of \['person'\] do: give person_keypoints"),
-    (dict(dataset_of([ANN]), images=[dict(id=[1])]), "'images' must be"),
+     r"keypoints.*none of \['person'\]"),
+    (dict(dataset_of([ANN]), images=[dict(id=[1])]), "'images' .* 'id'"),
     (dict(dataset_of([ANN]), categories=[
         dict(id=1, name='person', keypoints=7)]), 'list of texts, got 7'),
     (dict(dataset_of([ANN]), categories=[
         dict(id=1, name='person', keypoints=[1, 2])]), r'got \[1, 2\]'),
     (dataset_of([changed(ANN, image_id=[1])]),
-     r"annotation 7's image_id must be a whole number .* got \[1\]"),
+     r"annotation 7's image_id .* \[1\]"),
     (dict(dataset_of([ANN]), categories=dataset_of([])['categories'] * 2),
      'one category must name keypoints'),
-    (dataset_of([]), 'no person has a labelled keypoint: give'),
-    (dataset_of([changed(ANN, num_keypoints=0)]), 'no person has a labelled'),
-    (dataset_of([changed(ANN, keypoints=None)]), "annotation 7 has no 'keyp"),
-    (dataset_of([changed(ANN, bbox=[1, 2])]), "annotation 7's bbox must be 4"),
+    (dataset_of([]), 'no person .* labelled'),
+    (dataset_of([changed(ANN, num_keypoints=0)]), 'no person .* labelled'),
+    (dataset_of([changed(ANN, keypoints=None)]), "annotation 7 .* 'keyp"),
+    (dataset_of([changed(ANN, bbox=[1, 2])]), "annotation 7's bbox .* 4"),
     (dataset_of([changed(ANN, keypoints=[1, 2, 2])]),
-     'annotation 7 has 3 numbers of keypoints, but the 17'),
+     'annotation 7 .* 3 .* 17'),
     (dataset_of([annotation(FIGURE[:2])], names=['nose', 'left_paw']),
-     r"no sigma is known for the keypoints \['paw'\]: give"),
+     r"sigma.*\['paw'\]"),
 ])
 def test_annotations_that_cannot_be_evaluated_against(dataset, message):
     with pytest.raises(ValueError, match=message):
@@ -513,22 +513,22 @@ def test_annotations_that_cannot_be_evaluated_against(dataset, message):
 
 
 @pytest.mark.parametrize('results, message', [
-    (dataset_of([ANN]), 'must be a list of persons, got dict'),
+    (dataset_of([ANN]), 'list of persons, got dict'),
     ([], 'the results are empty'),
-    ([RES, 5], 'result 1 is 5, not a person'),
-    ([changed(RES, score=None)], "result 0 has no 'score'"),
-    ([changed(RES, score='high')], r"result 0's score must be .* \['high'\]"),
-    ([changed(RES, image_id=[1])], r"result 0's image_id must .* \[1\]"),
-    ([changed(RES, keypoints=7)], "result 0's keypoints must be a flat list"),
-    ([changed(RES, keypoints=['1'] * 51)], "result 0's keypoints must be 51"),
-    ([changed(RES, category_id=3)], 'result 0 is of category 3, .* of 1'),
-    ([RES, changed(RES, image_id=44)], r'1 images that are not .* \[44\]'),
+    ([RES, 5], 'result 1 is 5'),
+    ([changed(RES, score=None)], "result 0 .* 'score'"),
+    ([changed(RES, score='high')], r"result 0's score .*\['high'\]"),
+    ([changed(RES, image_id=[1])], r"result 0's image_id .* \[1\]"),
+    ([changed(RES, keypoints=7)], "result 0's keypoints .* list"),
+    ([changed(RES, keypoints=['1'] * 51)], "result 0's keypoints .* 51"),
+    ([changed(RES, category_id=3)], 'result 0 .* category 3, .* 1'),
+    ([RES, changed(RES, image_id=44)], r'1 images .* \[44\]'),
     ([result(FIGURE[:14])],
-     'result 0 has 42 numbers of keypoints, but the 17 .* need 51: give'),
+     'result 0 .* 42 .* 17 .* 51'),
     ([changed(RES, keypoints=[float('nan')] * 51)], '51 finite numbers'),
-    ([changed(RES, keypoints=['x'] * 51)], "result 0's keypoints must be 51"),
-    ([RES, changed(RES, bbox=[0, 0, 9, 9])], "some results have a 'bbox'"),
-    ([changed(RES, bbox=[0, 0, 9])], "result 0's bbox must be 4"),
+    ([changed(RES, keypoints=['x'] * 51)], "result 0's keypoints .* 51"),
+    ([RES, changed(RES, bbox=[0, 0, 9, 9])], "some .* 'bbox'"),
+    ([changed(RES, bbox=[0, 0, 9])], "result 0's bbox .* 4"),
 ])
 def test_results_that_cannot_be_diagnosed(results, message):
     truth = read_truth(dataset_of([ANN]))
@@ -538,10 +538,10 @@ def test_results_that_cannot_be_diagnosed(results, message):
 
 @pytest.mark.parametrize('sigmas', [[.1] * 14, [.1] * 16 + [0]])
 def test_sigmas_that_do_not_fit(sigmas):
-    with pytest.raises(ValueError, match='17 keypoints need as many positive'):
+    with pytest.raises(ValueError, match='17 .* positive sigmas'):
         read_truth(dataset_of([ANN]), sigmas)
 
 
 def test_areas_in_which_nobody_is():
-    with pytest.raises(ValueError, match=r'area in \[1.0, 2.0\]: give'):
+    with pytest.raises(ValueError, match=r'area in \[1.0, 2.0\]'):
         diagnosis(dataset_of([ANN]), [RES], (1., 2.))

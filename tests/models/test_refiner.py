@@ -362,8 +362,8 @@ def test_training_needs_no_refiner_and_testing_refines(topdown, bottomup,
     cfg = runner_config(refined_config(topdown), data, 'test')
     cfg.load_from = bottomup
     cfg.test_evaluator[0].outfile_prefix = str(data / 'refined')
-    figures = Runner.from_cfg(cfg).test()
-    assert {'coco/AP', 'mask/AP'} <= set(figures)
+    metrics = Runner.from_cfg(cfg).test()
+    assert {'coco/AP', 'mask/AP'} <= set(metrics)
     results = json.loads((data / 'refined.keypoints.json').read_text())
     model = load_estimator(refined_config(topdown), bottomup)
     for i in (1, 2):
@@ -641,7 +641,7 @@ def test_truth_raises_ap_to_what_the_rule_allows(coco_mini, first):
             if len(sample.pred_instances.masks):
                 sample.pred_instances = degraded(sample.pred_instances, rng)
 
-    figures, best = {'none': evaluate(dataset, plain)}, {}
+    ap, best = {'none': evaluate(dataset, plain)}, {}
     model.refiner = truth
     for name, fill in (('#1', False), ('#2', True)):
         refined, model.test_cfg['fill_missing'] = [], fill
@@ -650,11 +650,11 @@ def test_truth_raises_ap_to_what_the_rule_allows(coco_mini, first):
             again.set_metainfo(dict(ori_img=image))
             model.predict = lambda inputs, data_samples, again=again: [again]
             refined += model.test_step(pseudo_collate([dataset[0]]))
-        figures[name] = evaluate(dataset, refined)
+        ap[name] = evaluate(dataset, refined)
         best[name] = evaluate(dataset, [
             allowed(sample, truth, image, fill)
             for sample, image in zip(plain, pixels)])
-    print(f'{first} first stage: AP', figures)
-    assert figures['none'] < figures['#1'] < figures['#2']
+    print(f'{first} first stage: AP', ap)
+    assert ap['none'] < ap['#1'] < ap['#2']
     for name in best:
-        assert figures[name] == pytest.approx(best[name], abs=1e-9)
+        assert ap[name] == pytest.approx(best[name], abs=1e-9)
