@@ -141,7 +141,8 @@ class Evaluator:
                  area_range: Tuple[float, float] = AREA_RANGE) -> None:
         self.truth = truth
         self.verdicts = judge(truth, persons, area_range)
-        self._evaluations = {(): OksEvaluation(truth, persons, area_range)}
+        self._evaluations: Dict[Tuple[str, ...], OksEvaluation] = {
+            (): OksEvaluation(truth, persons, area_range)}
 
     def after(self, *errors: str) -> OksEvaluation:
         """Evaluate with these errors of ``FIXES`` fixed, one by one."""
@@ -302,8 +303,9 @@ def fix_scores(before: OksEvaluation, _: Dict[int, Verdict]) -> OksEvaluation:
     scores: Dict[int, float] = {}
     for numbers, best_oks in before.best_oks():
         points = [by_number[n]['keypoints'] for n in numbers]
-        points = np.array(points, float).reshape(-1, len(sigmas), 3)
-        kept = suppress_duplicates(points, best_oks, sigmas)
+        kept = suppress_duplicates(
+            np.array(points, float).reshape(-1, len(sigmas), 3), best_oks,
+            sigmas)
         scores.update(zip(numbers, kept.tolist()))
     return before.of([dict(person, score=scores[person['id']])
                       for person in before.persons])

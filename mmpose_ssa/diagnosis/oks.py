@@ -5,9 +5,10 @@ number of keypoints, one range of areas, and reading its arrays. Pure: numpy
 and pycocotools only.
 """
 import copy
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -42,7 +43,7 @@ class OksEvaluation:
 
     def __init__(self, truth: Truth, persons: List[dict],
                  area_range: Tuple[float, float],
-                 thresholds: Sequence[float] = OKS_THRESHOLDS) -> None:
+                 thresholds: ArrayLike = OKS_THRESHOLDS) -> None:
         self.truth, self.persons = truth, persons
         self.area_range, self.thresholds = area_range, thresholds
         self._coco_eval = coco_evaluation(truth, persons)

@@ -15,7 +15,8 @@ import json
 import multiprocessing
 import os
 from pathlib import Path
-from typing import Callable, Iterable, List, NamedTuple, Optional, Union
+from typing import (Any, Callable, Dict, Iterable, List, NamedTuple, Optional,
+                    Union)
 
 import cv2
 
@@ -37,7 +38,7 @@ class _Job(NamedTuple):
     """An image to make; it can be sent to another process."""
     root: Path
     split: str
-    index: int  # within the split
+    place: int  # within the split
     seed: int  # of the data set
     options: dict  # of `draw_scene`
 
@@ -85,16 +86,17 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
                              ('seed', seed, 0), ('workers', workers, 1)):
         check_whole(name, value, low)
     options = dict(size=size, max_people=max_people, min_height=min_height)
-    check_scene(**options)
+    check_scene(size, max_people, min_height)
     root = Path(root)
     plans = {split: dict(version=VERSION, seed=seed, **options,
                          images=counts[split]) for split in SPLITS}
-    tallies = {split: _finished(root, split, plans[split]) for split in SPLITS}
+    tallies: Dict[str, Any] = {
+        split: _finished(root, split, plans[split]) for split in SPLITS}
     todo = [split for split in SPLITS if tallies[split] is None]
     for split in todo:
         _clear(root, split)
-    jobs = [_Job(root, split, index, seed, options)
-            for split in todo for index in range(counts[split])]
+    jobs = [_Job(root, split, place, seed, options)
+            for split in todo for place in range(counts[split])]
     records = _run(jobs, workers, progress)
     for split in todo:
         mine = [record for record, job in zip(records, jobs)
@@ -183,9 +185,9 @@ def _collect(records: Iterable[_Record], total: int,
 def _draw_image(job: _Job) -> _Record:
     """Draw and save one image, in this or another process."""
     number = SPLITS.index(job.split)
-    scene = draw_scene((job.seed, number, job.index), **job.options)
+    scene = draw_scene((job.seed, number, job.place), **job.options)
     # Larger than COCO's ids, so that no file of COCO is ever overwritten
-    image_id = 10_000_000 * (number + 1) + job.index
+    image_id = 10_000_000 * (number + 1) + job.place
     name = f'{image_id:012d}.jpg'
     ok, data = cv2.imencode('.jpg', scene.image,
                             [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -94,7 +94,7 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
     masks = np.zeros((2, len(shown), size, size), bool)
     for i, person in enumerate(shown):
         masks[:, i] = person.silhouette, person.visible
-    return Scene(_photograph(rng, canvas), annotations, *masks,
+    return Scene(_photograph(rng, canvas), annotations, masks[0], masks[1],
                  np.array([person.yaw for person in shown]))
 
 
@@ -127,7 +127,7 @@ def _place(rng: np.random.Generator, size: int, number: int,
     A third of them stand beside somebody placed before. So people hide each
     other, and neither place nor scale is enough to assign limbs to people.
     """
-    people = []
+    people: List[Placed] = []
     for _ in range(number):
         body = random_skeleton(rng)
         if people and rng.random() < .35:
