@@ -115,6 +115,7 @@ class AttentionOracle:
     def perfect(self, metainfo: dict, input_size: tuple) -> Outputs:
         codec = copy.copy(self.codec)
         codec.input_size = tuple(input_size)
+        codec.pair_targets = False  # of training, and would need boxes
         codec.heatmap_size = tuple(
             side // codec.heatmap_stride for side in input_size)
         keypoints, labelled = annotated_keypoints(metainfo,

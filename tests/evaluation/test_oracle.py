@@ -200,10 +200,13 @@ def two_persons(tmp_path):
     return two_overlapping_persons(tmp_path)
 
 
-@pytest.mark.parametrize('grouping', ['part_first', 'body_first'])
-def test_two_overlapping_persons_are_perfect(two_persons, grouping):
+@pytest.mark.parametrize('options', [
+    dict(grouping='part_first'), dict(grouping='body_first'),
+    dict(matching='score_attraction', fill_missing='attention',
+         pair_targets=True)])
+def test_two_overlapping_persons_are_perfect(two_persons, options):
     metrics = upper_bound('demo/ssa_demo.py', two_persons, two_persons.parent,
-                          grouping=grouping)
+                          **options)
     assert metrics['coco/AP'] == pytest.approx(1)
     assert metrics['coco/AR'] == pytest.approx(1)
     # the corners of a square mask are lost to bilinear tokens
