@@ -2,8 +2,20 @@
 import numpy as np
 import pytest
 
-from mmpose_ssa.decoding.coordinates import (content_cells, token_grid,
+from mmpose_ssa.decoding.coordinates import (content_box, content_cells,
+                                             input_from_image, token_grid,
                                              tokens_at)
+
+
+def test_the_way_of_an_image_into_the_input():
+    """The image's point (50, 40) lies in the middle, the image is halved in
+    width and quartered in height; its edges are half a pixel outside."""
+    metainfo = dict(input_size=(64, 48), input_scale=(128, 192),
+                    input_center=(50, 40), ori_shape=(80, 100, 3))
+    scale, offset = input_from_image(metainfo)
+    assert (scale * [50, 40] + offset).tolist() == [32, 24]
+    assert scale.tolist() == [.5, .25] and offset.tolist() == [7, 14]
+    assert content_box(metainfo) == (6.75, 13.875, 56.75, 33.875)
 
 
 @pytest.mark.parametrize('content, cells', [

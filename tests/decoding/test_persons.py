@@ -46,6 +46,9 @@ def test_persons_by_hand():
                        linked_tokens((8, 10))[[0, 2, 8, 10]])
     best = decode(heatmaps, rows_of, options_of(max_persons=2))
     assert best.candidates.tolist() == found.candidates[:2].tolist()
+    few = decode(heatmaps, rows_of, options_of(max_candidates=2))
+    assert few.keypoint_scores.tolist() == [
+        pytest.approx(scores) for scores in ([0, .95], [.9, 0], [.7, 0])]
 
 
 def test_the_matching_is_the_one_asked_for():
