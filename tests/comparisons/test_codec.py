@@ -196,7 +196,7 @@ def test_outputs_that_are_not_finite_are_named(which):
     outputs = torch.zeros(2, 1, 2, 64, 96)
     outputs[0, 0, 0, 10, 20] = 1
     outputs[which, 0, 0, 10, 20] = float('nan')
-    with pytest.raises(ValueError, match='not finite: the training diverged'):
+    with pytest.raises(ValueError, match='not finite.* lr'):
         codec().batch_decode(*outputs)
 
 
@@ -254,17 +254,17 @@ def test_decoding_changes_no_input(rng):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(heatmap_size=(24, 12)), 'must be one whole number'),
-    (dict(num_resolutions=5), 'must be a multiple of 16 for 5 resolutions'),
-    (dict(num_resolutions=0), 'num_resolutions must be whole and .*, got 0'),
-    (dict(num_resolutions=1.5), 'num_resolutions must be .* got 1.5'),
-    (dict(heatmap_size=(0, 0)), r'heatmap_size must be .*, got \(0, 0\)'),
-    (dict(input_size=(96, -64)), r'input_size must be .*, got \(96, -64\)'),
-    (dict(max_candidates=0), 'max_candidates must be whole .*, got 0'),
-    (dict(max_persons=-1), 'max_persons must be whole .*, got -1'),
-    (dict(nms_kernel=4), 'odd and positive, got 4'),
-    (dict(num_keypoints=14), '14 keypoints need their own `order`'),
-    (dict(num_keypoints=3, order=[0, 2, 2]), 'each of .* once|permutation'),
+    (dict(heatmap_size=(24, 12)), r'heatmap_size \(24, 12\)'),
+    (dict(num_resolutions=5), r'\(24, 16\) .* 16 .* 5 resolutions'),
+    (dict(num_resolutions=0), 'num_resolutions .* 0'),
+    (dict(num_resolutions=1.5), 'num_resolutions .* 1.5'),
+    (dict(heatmap_size=(0, 0)), r'heatmap_size .* \(0, 0\)'),
+    (dict(input_size=(96, -64)), r'input_size .* \(96, -64\)'),
+    (dict(max_candidates=0), 'max_candidates .* 0'),
+    (dict(max_persons=-1), 'max_persons .* -1'),
+    (dict(nms_kernel=4), 'nms_kernel .* 4'),
+    (dict(num_keypoints=14), '14 keypoints .*`order`'),
+    (dict(num_keypoints=3, order=[0, 2, 2]), r'order \[0, 2, 2\]'),
 ])
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
@@ -273,11 +273,11 @@ def test_bad_arguments(options, message):
 
 
 def test_targets_without_their_mask():
-    with pytest.raises(ValueError, match=r'shape \(1, 16, 24\), got None: '
-                       'put GeneratePersonMasks'):
+    with pytest.raises(ValueError, match=r'\(1, 16, 24\), got None: '
+                       '.*GeneratePersonMasks'):
         codec().encode(persons([[1, 1], [2, 2]]))
     with pytest.raises(ValueError, match=r'got \(1, 8, 12\)'):
         codec().encode(persons([[1, 1], [2, 2]]), None,
                        np.ones((1, 8, 12), np.uint8))
-    with pytest.raises(ValueError, match='17 keypoints per person, but'):
+    with pytest.raises(ValueError, match='17 keypoints .*num_keypoints=2'):
         codec().encode(np.zeros((1, 17, 2), np.float32), None, EVERYWHERE)

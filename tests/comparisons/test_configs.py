@@ -8,11 +8,12 @@ import json
 import re
 from argparse import ArgumentParser
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from factories import CROWDPOSE_MINI as CROWDPOSE
+from factories import ROOT, write_scenes
 from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
 from mmengine.logging import MessageHub
@@ -21,11 +22,8 @@ from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
 
 from mmpose_ssa.comparisons.losses import TagLoss
 from mmpose_ssa.evaluation.complexity import count
-from mmpose_ssa.synthetic.dataset import write_dataset
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/comparisons'
-CROWDPOSE = ROOT.parent / 'shared/data/crowdpose_mini'
 PUBLISHED = ['ae_hrnet_w32_512', 'higherhrnet_w32_512',
              'higherhrnet_w32_640', 'higherhrnet_w48_640']
 ON_CROWDPOSE = [f'{name}_crowdpose' for name in PUBLISHED]
@@ -87,7 +85,8 @@ def test_sizes_agree(load, name):
     stage4 = cfg.model.backbone.extra.stage4.num_channels
     assert head.in_channels == stage4[0]
     assert all(c == stage4[0] for c in head.deconv_out_channels)
-    MODELS.build(head)  # which looks whether it fits its decoder
+    with torch.device('meta'):
+        MODELS.build(head)  # which looks whether it fits its decoder
 
 
 @every_config
@@ -130,14 +129,10 @@ def test_data_metric_and_hooks_are_those_of_ssa(load, name):
 def test_sizes_are_the_published_ones(load, name, params, gmacs):
     """Within 1 %; the deconvolution counted by its output positions."""
     cfg = load(name)
-    if gmacs is None:
-        model = MODELS.build(cfg.model)
-        found = dict(params=sum(p.numel() for p in model.parameters()))
-    else:
-        # a quarter of the side is a sixteenth of the work
-        small = [side // 4 for side in cfg.codec.input_size]
-        found = count(MODELS.build(cfg.model), small)
-        assert 16 * found['macs_table7'] / 1e9 == pytest.approx(gmacs, .01)
+    with torch.device('meta'):
+        found = count(MODELS.build(cfg.model), cfg.codec.input_size)
+    if gmacs is not None:
+        assert found['macs_table7'] / 1e9 == pytest.approx(gmacs, .01)
     assert found['params'] / 1e6 == pytest.approx(params, .01)
 
 
@@ -261,7 +256,7 @@ def crowdpose(cfg):
 
 
 def train_two_steps(cfg, work_dir, images):
-    """Losses of two iterations, and the figures of a test."""
+    """Losses of two iterations, and the metrics of a test."""
     cfg.merge_from_dict({
         'work_dir': str(work_dir), 'experiment_name': str(work_dir),
         'visualizer.name': str(work_dir),
@@ -275,14 +270,14 @@ def train_two_steps(cfg, work_dir, images):
     runner.train()
     before = {name: value.clone()
               for name, value in runner.model.state_dict().items()}
-    figures = runner.test()
+    metrics = runner.test()
     assert all(torch.equal(value, before[name])
                for name, value in runner.model.state_dict().items())
     log, = work_dir.glob('*/vis_data/scalars.json')
     logs = [json.loads(line) for line in log.read_text().splitlines()]
     losses = [[line[name] for name in ('loss_kpt', 'loss_pull', 'loss_push')]
               for line in logs if 'loss_kpt' in line]
-    return np.array(losses), figures
+    return np.array(losses), metrics
 
 
 def slow_at_640(names):
@@ -294,10 +289,10 @@ def slow_at_640(names):
 @pytest.mark.parametrize('name', slow_at_640(PUBLISHED))
 def test_two_iterations_and_a_test_on_coco(load, coco_mini, tmp_path, name):
     cfg = coco(tiny(load(name)), coco_mini)
-    losses, figures = train_two_steps(cfg, tmp_path / name, 4)
+    losses, metrics = train_two_steps(cfg, tmp_path / name, 4)
     assert losses.shape == (2, 3) and np.isfinite(losses).all()
     assert (losses[:, 0] > 0).all()
-    assert 0 <= figures['coco/AP'] <= 1
+    assert 0 <= metrics['coco/AP'] <= 1
 
 
 @pytest.mark.parametrize('name', slow_at_640(ON_CROWDPOSE))
@@ -305,27 +300,25 @@ def test_two_iterations_and_a_test_on_crowdpose(load, tmp_path, name):
     if not CROWDPOSE.is_dir():
         pytest.skip(f'needs CrowdPose images in {CROWDPOSE}')
     cfg = tiny(crowdpose(load(name)))
-    losses, figures = train_two_steps(cfg, tmp_path / name, 2)
+    losses, metrics = train_two_steps(cfg, tmp_path / name, 2)
     assert losses.shape == (2, 3) and np.isfinite(losses).all()
     assert (losses[:, 0] > 0).all()
-    assert 0 <= figures['crowdpose/AP'] <= 1
+    assert 0 <= metrics['crowdpose/AP'] <= 1
 
 
 # --- it learns --------------------------------------------------------------
 
 
 @pytest.fixture(scope='module')
-def drawn(tmp_path_factory):
-    root = tmp_path_factory.mktemp('drawn')
-    write_dataset(root, train=4, val=2, size=64, seed=0, workers=1,
-                  min_height=0.6)
-    return root
+def scenes(tmp_path_factory):
+    return write_scenes(tmp_path_factory.mktemp('scenes'))
 
 
-@pytest.mark.parametrize('name', ['ae_demo', 'higherhrnet_demo'])
-def test_heatmaps_and_tags_are_learnt(load, drawn, name):
-    """Four drawn images, sixty steps: all losses fall, by all weights."""
-    cfg = coco(tiny(load(name)), drawn)
+@pytest.mark.parametrize('name, count', [
+    ('ae_demo', 60), ('higherhrnet_demo', 40)])
+def test_heatmaps_and_tags_are_learnt(load, scenes, name, count):
+    """Four images, few steps: all losses fall, by all weights."""
+    cfg = coco(tiny(load(name)), scenes)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     items = [dataset[i] for i in range(4)]
     batch = dict(inputs=[item['inputs'] for item in items],
@@ -335,15 +328,17 @@ def test_heatmaps_and_tags_are_learnt(load, drawn, name):
     model.head.loss_module.tag_loss = TagLoss(.1, .1)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     history = []
-    for _ in range(60):
+    for _ in range(count):
         data = model.data_preprocessor(batch, training=True)
         losses = model(**data, mode='loss')
         optimizer.zero_grad()
         sum(losses.values()).backward()
-        assert all(p.grad.abs().max() > 0 for p in model.parameters())
+        if not history:
+            assert all(p.grad.abs().max() > 0 for p in model.parameters())
         optimizer.step()
         history.append([losses['loss_kpt'].item(),
                         (losses['loss_pull'] + losses['loss_push']).item()])
+    assert all(p.grad.abs().max() > 0 for p in model.parameters())
     first, last = history[0], history[-1]
     assert last[0] < .6 * first[0]
     assert last[1] < .6 * first[1]

@@ -2,11 +2,12 @@
 import copy
 import json
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from factories import CROWDPOSE_MINI as CROWDPOSE
+from factories import ROOT, write_scenes
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.hub import get_config
@@ -17,10 +18,7 @@ from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 
 from mmpose_ssa.evaluation.complexity import DeformConv2d, count
-from mmpose_ssa.synthetic.dataset import write_dataset
 
-ROOT = Path(__file__).parents[2]
-CROWDPOSE = ROOT.parent / 'shared/data/crowdpose_mini'
 THEIRS = dict(
     dekr_hrnet_w32_512='dekr/coco/dekr_hrnet-w32_8xb10-140e_coco-512x512',
     dekr_hrnet_w48_640='dekr/coco/dekr_hrnet-w48_8xb10-140e_coco-640x640',
@@ -91,7 +89,8 @@ def test_sizes_agree(load, name):
         stage4 = cfg.model.backbone.extra.stage4
         assert stage4.multiscale_output
         assert head.in_channels == sum(stage4.num_channels)
-    MODELS.build(head)
+    with torch.device('meta'):
+        MODELS.build(head)
 
 
 @pytest.mark.parametrize('name', [*COCO, 'dekr_demo'])
@@ -188,17 +187,17 @@ def test_the_forms_for_crowdpose(load, name):
 ])
 def test_sizes_are_the_published_ones(load, name, params, gmacs):
     cfg = load(name)
-    # a quarter of the side is a sixteenth of the work
-    small = [side // 4 for side in cfg.codec.input_size]
-    found = count(MODELS.build(cfg.model), small)
+    with torch.device('meta'):
+        found = count(MODELS.build(cfg.model), cfg.codec.input_size)
     assert found['params'] / 1e6 == pytest.approx(params, .01)
-    assert 16 * found['macs_table7'] / 1e9 == pytest.approx(gmacs, .01)
+    assert found['macs_table7'] / 1e9 == pytest.approx(gmacs, .01)
 
 
 def test_dekr_demo_is_no_larger_than_the_others(load):
-    params, macs = zip(*((found['params'], found['macs']) for found in (
-        count(MODELS.build(load(name).model), (160, 160))
-        for name in ('dekr_demo', 'higherhrnet_demo'))))
+    with torch.device('meta'):
+        params, macs = zip(*((found['params'], found['macs']) for found in (
+            count(MODELS.build(load(name).model), (160, 160))
+            for name in ('dekr_demo', 'higherhrnet_demo'))))
     assert params[0] == pytest.approx(params[1], .25)
     assert macs[0] == pytest.approx(macs[1], .25)
 
@@ -455,7 +454,7 @@ def data(cfg, **where):
 
 
 def train_two_steps(cfg, work_dir, images):
-    """Losses of two iterations, and the figures of a test."""
+    """Losses of two iterations, and the metrics of a test."""
     cfg.merge_from_dict({
         'work_dir': str(work_dir), 'experiment_name': str(work_dir),
         'visualizer.name': str(work_dir),
@@ -467,11 +466,11 @@ def train_two_steps(cfg, work_dir, images):
         'default_hooks.logger.interval': 1})
     runner = Runner.from_cfg(cfg)
     runner.train()
-    figures = runner.test()
+    metrics = runner.test()
     log, = work_dir.glob('*/vis_data/scalars.json')
     logs = [json.loads(line) for line in log.read_text().splitlines()]
     return [{key: value for key, value in line.items() if 'loss' in key}
-            for line in logs if 'loss' in line], figures
+            for line in logs if 'loss' in line], metrics
 
 
 def check_losses(losses):
@@ -493,9 +492,9 @@ def slow_unless(fast, names):
 def test_two_iterations_and_a_test_on_coco(load, coco_mini, tmp_path, name):
     cfg = data(tiny(load(name)), data_root=str(coco_mini))
     cfg.model.test_cfg.flip_test = True  # off in the test on CrowdPose
-    losses, figures = train_two_steps(cfg, tmp_path / name, 4)
+    losses, metrics = train_two_steps(cfg, tmp_path / name, 4)
     check_losses(losses)
-    assert 0 <= figures['coco/AP'] <= 1
+    assert 0 <= metrics['coco/AP'] <= 1
 
 
 @pytest.mark.parametrize('name', slow_unless(
@@ -506,28 +505,26 @@ def test_two_iterations_and_a_test_on_crowdpose(load, tmp_path, name):
         pytest.skip(f'needs CrowdPose images in {CROWDPOSE}')
     cfg = data(tiny(load(name)), data_root=str(CROWDPOSE),
                data_prefix=dict(img=''), ann_file='test_crowdpose.json')
-    losses, figures = train_two_steps(cfg, tmp_path / name, 2)
+    losses, metrics = train_two_steps(cfg, tmp_path / name, 2)
     check_losses(losses)
-    assert 0 <= figures['crowdpose/AP'] <= 1
+    assert 0 <= metrics['crowdpose/AP'] <= 1
 
 
 # --- it learns --------------------------------------------------------------
 
 
 def test_dekr_demo_learns(load, tmp_path):
-    """Four drawn images, forty steps: both losses fall, by all weights."""
-    write_dataset(tmp_path, train=4, val=2, size=64, seed=0, workers=1,
-                  min_height=0.6)
-    cfg = data(tiny(load('dekr_demo')), data_root=str(tmp_path))
+    """Four images, 25 steps: both losses fall, by all weights."""
+    cfg = data(tiny(load('dekr_demo')), data_root=str(write_scenes(tmp_path)))
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     items = [dataset[i] for i in range(4)]
     batch = dict(inputs=[item['inputs'] for item in items],
                  data_samples=[item['data_samples'] for item in items])
     model = MODELS.build(cfg.model)
     model.init_weights()
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     history = []
-    for _ in range(40):
+    for _ in range(25):
         losses = model(**model.data_preprocessor(batch, training=True),
                        mode='loss')
         optimizer.zero_grad()

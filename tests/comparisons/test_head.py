@@ -181,19 +181,19 @@ def test_losses_of_half_precision_are_computed_in_float32(resolutions):
 
 def test_targets_of_another_size_are_refused():
     model = head(1)
-    with pytest.raises(ValueError, match='backbone stride and deconvolution'):
+    with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\) .*heatmap_size'):
         model.loss((torch.randn(1, 4, 8, 8), ),
                    [sample(model.decoder, [[[9, 9]] * 3])])
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(num_keypoints=4), 'has num_keypoints 4, its decoder 3'),
+    (dict(num_keypoints=4), 'num_keypoints 4, .* 3'),
     (dict(deconv_out_channels=(), deconv_kernel_sizes=()),
-     'has num_resolutions 1, its decoder 2'),
+     'num_resolutions 1, .* 2'),
     (dict(deconv_out_channels=(4, 4)),
-     r'\(4, 4\) and deconv_kernel_sizes \(4,\) must be equally long'),
+     r'\(4, 4\) .* deconv_kernel_sizes \(4,\)'),
     (dict(tag_loss=dict(type='AssociativeEmbeddingLoss')),
-     'must be a TagLoss, not AssociativeEmbeddingLoss'),
+     'TagLoss, not AssociativeEmbeddingLoss'),
 ])
 def test_head_and_decoder_must_agree(options, message):
     with pytest.raises(ValueError, match=message):
