@@ -7,8 +7,8 @@ from .engine import compat  # noqa: F401  before MMPose  # isort: split
 
 from . import comparisons  # noqa: F401
 from .datasets import coco, loading, transforms  # noqa: F401
-from .engine import (optim, reproducibility, strict_testing,  # noqa: F401
-                     training_budget)
+from .engine import (long_runs, optim, reproducibility, resuming,  # noqa: F401
+                     strict_testing, training_budget)
 from .evaluation import coco_metric, mask_metric  # noqa: F401
 from .models import (codec, encoder, estimator, head, losses,  # noqa: F401
                      timm_backbone)

@@ -37,6 +37,13 @@ custom_hooks = [
     dict(type='SyncBuffersHook'),
     dict(type='RepeatableEpochs'),
     dict(type='StrictTesting'),  # no half random models
+    dict(type='StrictResuming'),
+    dict(type='StopAtNonFiniteLoss'),
+    dict(type='OneRunPerFolder'),
 ]
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=3))
+    checkpoint=dict(
+        type='SafeCheckpointHook',
+        save_best='coco/AP',
+        rule='greater',
+        max_keep_ckpts=3))

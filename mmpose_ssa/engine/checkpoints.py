@@ -302,13 +302,15 @@ def write(content: bytes, filename: str) -> None:
     """
     temporary = f'{filename}.tmp'
     try:
-        with open(temporary, 'wb') as stream:
+        if os.path.lexists(temporary):  # of a kill; a link is not followed
+            os.remove(temporary)
+        with open(temporary, 'xb') as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, filename)
     except OSError:
-        if os.path.exists(temporary):
+        if os.path.lexists(temporary):
             os.remove(temporary)
         raise
 

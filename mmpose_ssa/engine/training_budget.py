@@ -84,8 +84,8 @@ def with_budget(cfg: Config, steps: int) -> Config:
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.default_hooks = dict(
         cfg.get('default_hooks', {}),
-        # two, for one is removed before the next is written
-        checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2))
+        checkpoint=dict(
+            type='SafeCheckpointHook', interval=1, max_keep_ckpts=2))
     return cfg
 
 

@@ -291,6 +291,8 @@ class Maker:
     def _made(self, value: Any) -> Any:
         kind = type(value)
         if kind is Call:
+            if value.name not in MAKERS:
+                raise Refused(f'a call of {value.name}')
             return MAKERS[value.name](self, value)
         if kind is Name and value.text in DTYPES:
             return DTYPES[value.text]

@@ -5,54 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmcv.transforms import BaseTransform
-from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from small_training import IMAGES, Noise, Numbers, TinyModel, pipeline
 
 from mmpose_ssa.engine.reproducibility import (RepeatableEpochs,
                                                SeedAugmentation,
                                                seed_everything,
                                                seed_numpy_and_python)
-
-IMAGES = 10
-
-
-class Noise(BaseTransform):
-    """Augmentation from both of the generators that pipelines draw from."""
-
-    def transform(self, results: dict) -> dict:
-        noise = np.random.rand(4) + random.random()
-        return dict(
-            inputs=torch.tensor(noise + results['number']).float(),
-            data_samples=(results['sample_idx'], float(noise[0])))
-
-
-class Numbers(BaseDataset):
-    """Images whose only content is their number."""
-
-    METAINFO = dict(colors=np.arange(3, dtype=np.uint8))
-
-    def load_data_list(self) -> list:
-        return [dict(number=float(i)) for i in range(IMAGES)]
-
-
-class TinyModel(BaseModel):
-    """Dropout between two layers, so that the model itself is random."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = torch.nn.Sequential(
-            torch.nn.Linear(4, 8), torch.nn.Dropout(0.5),
-            torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
-
-    def forward(self, inputs, data_samples, mode='tensor'):
-        outputs = self.layers(torch.stack(inputs))
-        if mode == 'loss':
-            return dict(loss=outputs.square().mean())
-        return [float(output) for output in outputs]
 
 
 class Draws(BaseMetric):
@@ -78,10 +40,6 @@ class Record(Hook):
         self.samples.append(
             list(zip(*(x.tolist() if torch.is_tensor(x) else x
                        for x in data_batch['data_samples']))))
-
-
-def pipeline():
-    return [SeedAugmentation(), Noise()]
 
 
 def train(folder,
@@ -255,3 +213,33 @@ def test_training_by_iterations_is_refused():
     runner.train_loop = SimpleNamespace()
     with pytest.raises(TypeError, match='EpochBasedTrainLoop.*Namespace'):
         RepeatableEpochs().before_train(runner)
+
+
+def drawn_in_iteration(monkeypatch, epoch=0, iteration=0, rank=0):
+    """What the generators give after the hook has seen an iteration."""
+    torch.manual_seed(5), np.random.seed(5), random.seed(5)
+    monkeypatch.setattr('mmpose_ssa.engine.reproducibility.get_rank',
+                        lambda: rank)
+    hook = RepeatableEpochs()
+    hook.seed = 1
+    hook.before_train_iter(SimpleNamespace(epoch=epoch), iteration)
+    return float(torch.rand(())), np.random.rand(), random.random()
+
+
+def test_dropout_differs_from_epoch_to_epoch_and_rank_to_rank(monkeypatch):
+    first = drawn_in_iteration(monkeypatch)
+    assert drawn_in_iteration(monkeypatch) == first
+    others = [drawn_in_iteration(monkeypatch, epoch=1),
+              drawn_in_iteration(monkeypatch, epoch=2),
+              drawn_in_iteration(monkeypatch, rank=1),
+              drawn_in_iteration(monkeypatch, epoch=1, rank=1)]
+    assert len({value for draw in (first, *others) for value in draw}) == 15
+
+
+def test_only_the_first_iteration_of_an_epoch_seeds(monkeypatch):
+    """Else each batch of it would drop the same out."""
+    torch.manual_seed(5), np.random.seed(5), random.seed(5)
+    untouched = float(torch.rand(())), np.random.rand(), random.random()
+    for iteration in (1, 2):
+        assert drawn_in_iteration(monkeypatch,
+                                  iteration=iteration) == untouched

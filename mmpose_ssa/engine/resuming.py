@@ -1,0 +1,150 @@
+"""Only the training that was saved is resumed.
+
+MMEngine loads what fits and goes on: with random weights where a name or a
+shape differs, without the optimizer's averages where there are none, and with
+the learning rate of the beginning.
+"""
+import math
+from numbers import Real
+from typing import Any, Optional
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+from torch.optim import Optimizer
+
+from .errors import ToldError
+from .strict_testing import for_all, misfit
+
+NEEDED = ('state_dict', 'meta', 'message_hub', 'optimizer')
+
+
+@HOOKS.register_module()
+class StrictResuming(Hook):
+    """Refuses to resume a checkpoint that is not of this training."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the checkpoint with the run, before it is used.
+
+        Args:
+            runner: It has built model, optimizer and schedule.
+            checkpoint: Read, not loaded yet.
+
+        Raises:
+            ToldError: If it lacks a part, or weights, optimizer or schedule
+                are those of another config.
+        """
+        if not runner._resume:
+            return
+        name = runner._load_from or f'the checkpoint of {runner.work_dir}'
+        fault = for_all(missing(runner, checkpoint))
+        if fault:
+            raise ToldError(
+                f'{name} holds no {fault}: it cannot be resumed, as a best_'
+                '*.pth or published weights cannot. To begin a training with '
+                'its weights, give it as load_from instead of --resume')
+        fault = misfit(runner.model, checkpoint) or for_all(
+            optimizer_misfit(runner.optim_wrapper, checkpoint['optimizer'])
+            or schedule_misfit(runner.param_schedulers, checkpoint))
+        if fault:
+            raise ToldError(
+                f'{name} does not fit the training of {runner.cfg.filename}: '
+                'resume it with the config that it was trained with, or give '
+                f'it as load_from instead of --resume ({fault})')
+
+
+def missing(runner: Runner, checkpoint: dict) -> str:
+    """The parts that a resumed training needs and the checkpoint lacks."""
+    lacking = [part for part in NEEDED if part not in checkpoint]
+    if runner.param_schedulers and 'param_schedulers' not in checkpoint:
+        lacking.append('param_schedulers')
+    lacking += [key for key in ('epoch', 'iter')
+                if 'meta' in checkpoint and key not in checkpoint['meta']]
+    return ', '.join(lacking)
+
+
+def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
+    """What of an optimizer's state is not that of the run's, if anything."""
+    if not isinstance(wrapper, OptimWrapper):
+        return None  # several optimizers
+    own = wrapper.state_dict()
+    lacking = sorted(set(own) - set(saved)) if isinstance(saved, dict) else \
+        list(own)
+    if lacking:
+        return f'the optimizer has no {", ".join(lacking)}'
+    try:
+        return _groups_misfit(own['param_groups'], saved['param_groups']) or \
+            _averages_misfit(wrapper.optimizer, saved)
+    except (AttributeError, KeyError, TypeError) as error:
+        return f'the optimizer is none of PyTorch ({error!r})'
+
+
+def _groups_misfit(own: list, saved: list) -> Optional[str]:
+    sizes = [[len(group['params']) for group in groups]
+             for groups in (saved, own)]
+    if sizes[0] != sizes[1]:
+        return (f'the optimizer has groups of {sizes[0]} weights instead of '
+                f'{sizes[1]}')
+    for mine, theirs in zip(own, saved):
+        for key, value in mine.items():
+            if key in theirs and not is_like(theirs[key], value):
+                return (f'the optimizer has {key}={theirs[key]!r:.80} instead '
+                        f'of {value!r:.80}')
+    return None
+
+
+def _averages_misfit(optimizer: Optimizer, saved: dict) -> Optional[str]:
+    own = [weight for group in optimizer.param_groups
+           for weight in group['params']]
+    ids = [index for group in saved['param_groups']
+           for index in group['params']]
+    if len(set(ids)) < len(ids):
+        return 'the optimizer has a weight twice'
+    for index, weight in zip(ids, own):
+        for key, value in saved['state'].get(index, {}).items():
+            if not isinstance(value, torch.Tensor):
+                fits = is_like(value, 0)
+            else:
+                fits = value.shape in (weight.shape, (), (1, )) and \
+                    bool(value.isfinite().all())
+            if not isinstance(key, str) or not fits:
+                return (f'the optimizer has {key!r:.80} of another shape, or '
+                        f'not finite, for weight {index} of shape '
+                        f'{tuple(weight.shape)}')
+    return None
+
+
+def schedule_misfit(own: Any, checkpoint: dict) -> Optional[str]:
+    """What of the schedules is not that of the run's, if anything."""
+    if not isinstance(own, list):
+        return None  # none, or of several optimizers
+    saved = checkpoint['param_schedulers']
+    if not isinstance(saved, list) or len(saved) != len(own):
+        return f'it has not the {len(own)} param_scheduler of the config'
+    for index, (schedule, state) in enumerate(zip(own, saved)):
+        if not is_like(state, schedule.state_dict()):
+            return (f'param_scheduler[{index}] is no '
+                    f'{type(schedule).__name__}, or of other parameters')
+    return None
+
+
+def is_like(value: Any, own: Any) -> bool:
+    """Whether a value is of the kind of another; numbers are finite."""
+    if own is None or isinstance(own, Real):
+        return value is None or (isinstance(value, Real)
+                                 and math.isfinite(value))
+    if isinstance(own, torch.Tensor):
+        return isinstance(value, torch.Tensor) and value.shape == own.shape \
+            and bool(value.isfinite().all())
+    if isinstance(own, dict) and all(isinstance(key, str) for key in own):
+        return isinstance(value, dict) and set(value) == set(own) and all(
+            is_like(value[key], own[key]) for key in own)
+    if isinstance(own, dict):  # milestones: epoch -> number of steps
+        return isinstance(value, dict) and all(
+            type(number) is int for pair in value.items() for number in pair)
+    if isinstance(own, (list, tuple)):
+        return isinstance(value, (list, tuple)) and len(value) == len(
+            own) and all(map(is_like, value, own))
+    return type(value) is type(own)

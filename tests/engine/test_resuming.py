@@ -1,0 +1,167 @@
+"""Only the training that was saved is resumed."""
+import math
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from small_training import small_runner
+
+from mmpose_ssa.engine.errors import ToldError
+from mmpose_ssa.engine.resuming import is_like
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('trained')
+    small_runner(folder, 2, scores=[.1, .2],
+                 checkpoint=dict(save_best='a')).train()
+    return folder
+
+
+@pytest.fixture
+def changed(trained, tmp_path):
+    """Makes a checkpoint with some change, and a run that resumes it."""
+    def resume(change=lambda content: None, **options):
+        content = torch.load(trained / 'epoch_2.pth', weights_only=False)
+        change(content)
+        torch.save(content, tmp_path / 'a.pth')
+        return small_runner(tmp_path / 'run', 3, resume=True,
+                            load_from=str(tmp_path / 'a.pth'), **options)
+    return resume
+
+
+def test_what_was_saved_is_resumed(changed):
+    runner = changed()
+    runner.train()
+    assert runner.epoch == 3
+
+
+def test_the_best_holds_no_optimizer(trained, tmp_path):
+    best, = trained.glob('best*')
+    runner = small_runner(tmp_path, 3, resume=True, load_from=str(best))
+    with pytest.raises(ToldError, match='best_a_epoch_2.pth.* no optimizer, '
+                       'param_schedulers.*load_from'):
+        runner.train()
+
+
+@pytest.mark.parametrize('part', ['optimizer', 'param_schedulers', 'meta',
+                                  'message_hub'])
+def test_a_missing_part_is_named(changed, part):
+    with pytest.raises(ToldError, match=f'a.pth holds no .*{part}.*load_from'):
+        changed(lambda content: content.pop(part)).train()
+
+
+@pytest.mark.parametrize('key', ['epoch', 'iter'])
+def test_a_missing_count_is_named(changed, key):
+    with pytest.raises(ToldError, match=f'a.pth holds no {key}'):
+        changed(lambda content: content['meta'].pop(key)).train()
+
+
+def test_weights_alone_are_named(trained, tmp_path):
+    content = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    torch.save(content['state_dict'], tmp_path / 'a.pth')
+    with pytest.raises(ToldError, match='a.pth holds no state_dict, meta'):
+        small_runner(tmp_path / 'run', 3, resume=True,
+                     load_from=str(tmp_path / 'a.pth')).train()
+
+
+def at(*keys, **values):
+    """A change of what stands at some keys."""
+    def change(content):
+        for key in keys:
+            content = content[key]
+        content.update(values)
+    return change
+
+
+def without(*keys):
+    def change(content):
+        for key in keys[:-1]:
+            content = content[key]
+        del content[keys[-1]]
+    return change
+
+
+WEIGHT = 'layers.0.weight'
+GROUP = ('optimizer', 'param_groups', 0)
+STATE = ('optimizer', 'state', 0)
+SCHEDULE = ('param_schedulers', 0)
+
+
+@pytest.mark.parametrize('change, named', [
+    (at('state_dict', **{WEIGHT: torch.zeros(3)}), f'{WEIGHT}'),
+    (without('state_dict', WEIGHT), f'missing.*{WEIGHT}'),
+    (at('state_dict', other=torch.zeros(1)), 'unexpected.*other'),
+    (at('state_dict', **{WEIGHT: torch.full((8, 4), math.nan)}),
+     f'not finite: {WEIGHT}'),
+    (at('optimizer', state=3), 'optimizer'),
+    (at('optimizer', param_groups=[]), r'groups of \[\] .* \[6\]'),
+    (without('optimizer', 'state'), 'optimizer has no state'),
+    (at(optimizer=[1]), 'optimizer has no'),
+    (at(*GROUP, params=[0, 1]), r'\[2\] .* \[6\]'),
+    (at(*GROUP, params=[0] * 6), 'weight twice'),
+    (at(*GROUP, lr='high'), "lr='high'"),
+    (at(*GROUP, lr=math.nan), 'lr=nan'),
+    (at(*GROUP, betas=(.9, )), 'betas'),
+    (at(*GROUP, betas=.9), 'betas'),
+    (at(*STATE, exp_avg=torch.zeros(9)), 'exp_avg.*weight 0'),
+    (at(*STATE, exp_avg=torch.full((8, 4), math.inf)), 'exp_avg'),
+    (at(*STATE, exp_avg='a'), 'exp_avg'),
+    (at('optimizer', state={0: 3}), 'optimizer'),
+    (at(param_schedulers=[]), '1 param_scheduler'),
+    (at(param_schedulers='a'), '1 param_scheduler'),
+    (at(*SCHEDULE, optimizer=3), r'param_scheduler\[0\] is no MultiStepLR'),
+    (at(*SCHEDULE, gamma=math.inf), r'param_scheduler\[0\]'),
+    (at(*SCHEDULE, milestones={'a': 1}), r'param_scheduler\[0\]'),
+    (at(*SCHEDULE, base_values=[.1, .1]), r'param_scheduler\[0\]'),
+    (without(*SCHEDULE, 'last_step'), r'param_scheduler\[0\]'),
+])
+def test_what_does_not_fit_is_named(changed, change, named):
+    """fault_11"""
+    with pytest.raises(ToldError, match=f'(?s)a.pth does not fit.*{named}'):
+        changed(change).train()
+
+
+def test_a_model_of_another_width_is_named(changed):
+    with pytest.raises(ToldError, match=f'(?s)a.pth does not fit.*{WEIGHT}'):
+        changed(width=9).train()
+
+
+def test_other_schedules_are_named(changed):
+    for options, named in (
+            (dict(type='CosineAnnealingLR', T_max=9), 'CosineAnnealingLR'),
+            ([dict(type='MultiStepLR', milestones=[1], end=4)] * 2, 'the 2')):
+        with pytest.raises(ToldError, match=f'does not fit.*{named}'):
+            changed(param_scheduler=options).train()
+
+
+def test_milestones_that_moved_are_resumed(changed):
+    """As MMEngine does it, with the checkpoint's."""
+    changed(param_scheduler=dict(type='MultiStepLR', milestones=[2], gamma=.5,
+                                 end=4)).train()
+
+
+def test_weights_of_another_model_may_begin_a_training(trained, tmp_path):
+    small_runner(tmp_path, 1, width=9,
+                 load_from=str(trained / 'epoch_2.pth')).train()
+
+
+@pytest.mark.parametrize('value, own, alike', [
+    (1, 2., True), (None, 2., True), (2., None, True), ('a', 2., False),
+    (math.nan, 2., False), ([1], 2., False), ((1, 2), [3, 4], True),
+    ([1], [1, 2], False), (True, False, True), ('a', 'b', True),
+    (torch.zeros(1), torch.ones(1), True), (0., torch.ones(1), False),
+    (torch.zeros(2), torch.ones(1), False), ({1: 1}, {3: 2}, True),
+    ({1.5: 1}, {3: 2}, False), (dict(a=1), dict(a=2), True),
+    (dict(b=1), dict(a=2), False),
+])
+def test_values_are_alike(value, own, alike):
+    assert is_like(value, own) is alike
+
+
+def test_the_scaler_of_mixed_precision_is_needed(monkeypatch, changed):
+    real = OptimWrapper.state_dict
+    monkeypatch.setattr(OptimWrapper, 'state_dict', lambda self: dict(
+        real(self), loss_scaler={}))
+    with pytest.raises(ToldError, match='optimizer has no loss_scaler'):
+        changed().train()
