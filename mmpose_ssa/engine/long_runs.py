@@ -59,7 +59,7 @@ class StopAtNonFiniteLoss(Hook):
             ToldError: With epoch, iteration, the parts of the loss that are
                 not finite, and the last good checkpoint.
         """
-        losses = {name: float(value) for name, value in outputs.items()
+        losses = {name: value.item() for name, value in outputs.items()
                   if 'loss' in name}
         bad = [f'{name} is {value}' for name, value in losses.items()
                if not math.isfinite(value)]
