@@ -18,7 +18,7 @@ model = dict(
     head=dict(cid.model.head, _delete_=True, decoder=_base_.codec),
     train_cfg=cid.model.train_cfg,
     test_cfg=dict(cid.model.test_cfg, flip_test=False))
-find_unused_parameters = True  # where a batch shows nobody
+find_unused_parameters = True  # in a batch without persons
 train_dataloader = dict(batch_size=20)
 # the same person may be found from two centres
 val_evaluator = [

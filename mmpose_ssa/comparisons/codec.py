@@ -4,29 +4,29 @@ Newell et al., "Associative Embedding" (2017), as HigherHRNet's code (Cheng et
 al., 2020) trains and tests it. Deviations from that code:
 
 - Gaussians end at three sigma, not a cell farther out.
-- A keypoint outside the input draws nothing. There it draws in the first cell
+- A keypoint outside the input has no target. Theirs has one in the first cell
   if it is less than a cell left of the input or above it.
-- Keypoints are mirrored in input pixels. There they are in cells, by which
-  nearly all come to lie in the cell beside their own.
-- Of equal neighbours the first is a candidate, not all of them.
+- Keypoints are mirrored in input pixels. Theirs are mirrored in cells, which
+  moves nearly all to the cell beside their own.
+- Of equal neighbours only the first is a candidate.
 - Candidates are matched to all groups, and the best ``max_persons`` are kept.
-  There they are matched to the first 30, and all are kept.
+  Theirs are matched to the first 30, and all are kept.
 - No step of a quarter pixel between equal neighbours, nor across the first
   two and the last rows and columns.
-- A missing keypoint is filled where the heatmap is not positive, too, so that
+- A missing keypoint is filled even where the heatmap is not positive, so that
   none stays missing.
 
 Deviations from MMPose's codec of the name, which this one extends:
 
-- Targets lie in the cell that contains the keypoint, as in HigherHRNet, whose
-  half-pixel shift the decoding undoes. MMPose rounds to the nearest cell and
-  shifts all the same: its targets decode to half a cell beside the keypoint.
+- Targets lie in the cell that contains the keypoint, as in HigherHRNet;
+  decoding adds the half pixel. MMPose rounds to the nearest cell and adds it,
+  too: its targets decode to half a cell beside the keypoint.
 - There are targets at several resolutions, each with the crowds masked.
-- A keypoint outside the input draws nothing. There its Gaussian may reach in.
-- Of equal neighbours the first is a candidate, not all of them.
+- A keypoint outside the input has no target. MMPose's Gaussian may reach in.
+- Of equal neighbours only the first is a candidate.
 - Of more than ``max_persons`` the best are kept, not the first.
-- A missing keypoint is filled as HigherHRNet does: where the heatmap minus
-  the rounded distance of the tags is largest, refined inside the pixel.
+- A missing keypoint is filled as in HigherHRNet: where the heatmap minus the
+  rounded distance of the tags is largest, refined inside the pixel.
 """
 from typing import List, Optional, Sequence, Tuple
 
@@ -49,10 +49,10 @@ class TagGrouping(AssociativeEmbedding):
         num_resolutions: R. Each is half as fine as the next; the tags have
             the coarsest.
         sigma: Of the target Gaussians, in cells of any resolution. Three of
-            them are whole: with others MMPose draws keypoints at the left and
-            upper edge a cell beside their own.
+            them must be whole: otherwise MMPose places Gaussians at the left
+            and upper edge a cell beside their own.
         keypoint_threshold: What the heatmap of a candidate must exceed.
-        tag_threshold: Tags farther apart are of two persons.
+        tag_threshold: Tags that differ by more belong to two persons.
         nms_kernel: Odd window of the local maxima, in input pixels.
         max_candidates: Most candidates per type.
         max_persons: Most persons per image.

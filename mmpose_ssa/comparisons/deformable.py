@@ -1,9 +1,9 @@
 """Deformable convolution (Dai et al., 2017; modulated: Zhu et al., 2019).
 
-On a GPU it is torchvision's. On a CPU its backward takes most of the time in
-which DEKR trains; there the samples are taken by PyTorch's ``grid_sample``,
-which is vectorised: the same values and gradients up to float32 rounding, in
-float32 also where the model runs in bfloat16.
+On a GPU it is torchvision's, whose backward takes most of DEKR's training time
+on a CPU. There PyTorch's ``grid_sample`` takes the samples, which is
+vectorised: the same values and gradients up to float32 rounding, computed in
+float32 even if the model runs in bfloat16.
 """
 from typing import Optional, Tuple
 
@@ -27,8 +27,8 @@ def deform_conv2d(input: Tensor,
 
     Args:
         input: (B, C, H, W).
-        offset: (B, 2 * G * kh * kw, H', W'), for each of G deformable groups
-            and each kernel cell y and x in pixels.
+        offset: (B, 2 * G * kh * kw, H', W'), y and x in pixels for each of G
+            deformable groups and each kernel cell.
         weight: (C', C / groups, kh, kw).
         bias: (C', ).
         stride: (y, x), as the next two.

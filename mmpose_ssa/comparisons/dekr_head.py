@@ -11,10 +11,10 @@ from .deformable import deform_conv2d
 
 
 class CPUDeformConv2d(DeformConv2d):
-    """mmcv's layer, which on a CPU takes one pass forward and one backward.
+    """mmcv's layer, with one pass forward and one backward on a CPU.
 
-    mmcv's function asks its operators for the gradients of the input and of
-    the weight apart, and each has to sample the input again.
+    mmcv computes the gradients of input and weight by two operators, each of
+    which samples the input again.
     """
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
@@ -29,9 +29,9 @@ class CPUDeformConv2d(DeformConv2d):
 class ContiguousDEKRHead(DEKRHead):
     """DEKR's head whose outputs MMPose can flip and decode.
 
-    It takes views of them, which channels-last memory does not allow. On a
-    CPU its deformable convolutions train twice as fast. Weights that come with
-    a network that rescores persons fit where there is none
+    MMPose takes views of them, which channels-last memory does not allow. The
+    deformable convolutions train twice as fast on a CPU. Weights that include
+    the network that rescores persons can be loaded without it
     (``rescore_cfg=None``).
     """
 
@@ -40,7 +40,7 @@ class ContiguousDEKRHead(DEKRHead):
         layers = super()._make_displacement_conv_layers(*args, **kwargs)
         for module in layers.modules():
             if isinstance(module, DeformConv2d):
-                # keeps the weights as they were drawn, and their names
+                # keeps the initial weights and their names
                 module.__class__ = CPUDeformConv2d
         return layers
 

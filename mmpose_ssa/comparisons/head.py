@@ -1,9 +1,9 @@
 """Heatmaps at one or more resolutions, tags, their losses, and persons.
 
 HigherHRNet (Cheng et al., 2020): a transposed convolution and residual blocks
-double the resolution of the features, to which the outputs so far were added;
-each resolution is supervised, and in testing their heatmaps are averaged. With
-no such module it is the associative embedding that HRNet came with.
+double the resolution of the features and the outputs so far. Each resolution
+is supervised; testing averages their heatmaps. Without such a module it is the
+associative embedding that HRNet came with.
 """
 from typing import List, Optional, Sequence, Tuple, Union
 

@@ -1,15 +1,15 @@
 """The tag loss of associative embedding (Newell et al., 2017, section 3.2).
 
-With h the tags at a person's keypoints and m their mean: ``pull`` is the mean
-over persons of mean (h - m)^2; ``push`` the mean over pairs of persons of
-exp(-(m - m')^2), halved.
+Let h be the tags at a person's keypoints and m their mean. ``pull`` is the
+mean over persons of mean (h - m)^2. ``push`` is half the mean over pairs of
+persons of exp(-(m - m')^2).
 
-As HigherHRNet's code, and unlike the paper: a mean instead of a sum over the
-keypoints; no sigma in the exponent; push is halved, and a mean over N (N - 1)
-pairs instead of N^2, without those of a person with itself, a constant.
-MMPose's ``AssociativeEmbeddingLoss`` has the pairs, and sums over the images,
-so that its weight grows with the batch; both are means here. The loops over
-persons and keypoints are replaced by one gather per image.
+Like HigherHRNet's code, and unlike the paper: a mean instead of a sum over the
+keypoints; no sigma in the exponent; push is halved, and is a mean over the
+N (N - 1) pairs of different persons instead of N^2. Unlike MMPose's
+``AssociativeEmbeddingLoss``, which sums over the images: means over the batch,
+so that its size does not change the weight. One gather per image replaces the
+loops over persons and keypoints.
 """
 from typing import Sequence, Tuple
 
@@ -25,7 +25,7 @@ class TagLoss(nn.Module):
 
     Args:
         pull_weight: Weight of the differences within a person.
-        push_weight: Weight of the likeness of two persons.
+        push_weight: Weight of the similarity between persons.
     """
 
     def __init__(self,
@@ -45,8 +45,8 @@ class TagLoss(nn.Module):
                 where the keypoint counts, which is one at least per person.
 
         Returns:
-            pull and push, scalars; 0 with a gradient path to the tags where
-            nobody, or for push one person alone, is.
+            pull and push, scalars. Without persons, or with one for push,
+            they are 0 and keep a gradient path to the tags.
         """
         losses = [
             _pull_and_push(maps.flatten(1), *persons.unbind(-1))

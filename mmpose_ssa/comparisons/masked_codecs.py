@@ -1,15 +1,15 @@
 """MMPose's codecs of DEKR and CID, with the mask of the crowds.
 
-The heads leave out of their heatmap losses what ``heatmap_mask`` leaves out,
-where the samples have one. MMPose's codecs list the fields that samples get
-and omit it, so that persons in a crowd count as background.
+The heads mask their heatmap losses by ``heatmap_mask`` if the samples have it.
+MMPose's codecs do not hand it on, so that persons in a crowd count as
+background.
 
 CID's targets deviate from MMPose's in two ways, as CID's code has them:
 
-- They lie in the cell that contains the keypoint, whose centre is decoded.
-  MMPose rounds to the nearest cell and decodes the centre all the same.
-- Gaussians reach a whole number of cells. With another radius, MMPose draws
-  them beside their cell, so that half of the persons are a cell off.
+- They lie in the cell that contains the keypoint, and its centre is decoded.
+  MMPose decodes the centre, too, but rounds to the nearest cell.
+- The radius of a Gaussian is a whole number of cells. With another radius
+  MMPose places it beside its cell, so that half of the persons are a cell off.
 """
 from typing import Optional
 

@@ -47,7 +47,7 @@ class Oracle(Protocol):
 
         Args:
             metainfo: Of the sample, with ``raw_ann_info``, the annotations in
-                image space; None where there is nobody.
+                image space; None without persons.
             input_size: (W, H) of the padded network input in pixels.
         """
 
