@@ -122,7 +122,7 @@ def valid_region(segmentations: Sequence[Segmentation],
     """
     valid = np.ones(heatmap_size[::-1], dtype=np.uint8)
     for segmentation in segmentations:
-        valid &= 1 - rasterize(segmentation, img_shape, matrix, heatmap_size)
+        valid[rasterize(segmentation, img_shape, matrix, heatmap_size) > 0] = 0
     return valid
 
 
@@ -187,7 +187,7 @@ def _warp_mask(mask: np.ndarray, matrix: np.ndarray,
 
 
 def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],
-                  scale: Sequence[float], offset: Sequence[float],
+                  scale: np.ndarray, offset: np.ndarray,
                   stride: int) -> Iterator[np.ndarray]:
     """Resize maps on the token grid to the original image, one by one.
 
@@ -212,8 +212,8 @@ def maps_on_image(maps: np.ndarray, img_shape: Tuple[int, int],
 
 def image_masks(maps: np.ndarray,
                 img_shape: Tuple[int, int],
-                scale: Sequence[float],
-                offset: Sequence[float],
+                scale: np.ndarray,
+                offset: np.ndarray,
                 stride: int,
                 threshold: float,
                 mode: str = 'soft') -> np.ndarray:
@@ -255,7 +255,7 @@ def _reach(weights: np.ndarray, tokens: np.ndarray) -> slice:
 
 
 def _axes(maps: np.ndarray, img_shape: Tuple[int, int],
-          scale: Sequence[float], offset: Sequence[float],
+          scale: np.ndarray, offset: np.ndarray,
           stride: int) -> List[np.ndarray]:
     """(H, h) and (W, w) weights that resize maps (P, h, w) to the image."""
     return [

@@ -50,7 +50,8 @@ class TokenAttention:
         if q.shape != k.shape or q.shape[2] != grid[0] * grid[1]:
             raise ValueError(f'queries {tuple(q.shape)}, keys '
                              f'{tuple(k.shape)} and grid {grid} do not fit')
-        self.q, self.k, self.grid = q, k, (grid[0], grid[1])
+        self.q, self.k = q, k
+        self.grid = grid[0], grid[1]
 
     def rows(self, image: int, tokens: Tensor) -> Tensor:
         """softmax(q k^T / sqrt(d)) at the tokens, averaged over the heads."""
@@ -84,13 +85,16 @@ class MeanAttention:
         if len({part.grid for part in parts}) != 1:
             raise ValueError('one grid is needed, got '
                              f'{[part.grid for part in parts]}')
-        self.parts, self.grid = list(parts), parts[0].grid
+        self.parts = list(parts)
+        self.grid: Tuple[int, int] = parts[0].grid
 
     def rows(self, image: int, tokens: Tensor) -> Tensor:
-        return sum(p.rows(image, tokens) for p in self.parts) / len(self.parts)
+        first, *others = (part.rows(image, tokens) for part in self.parts)
+        return sum(others, first) / len(self.parts)
 
     def zero(self) -> Tensor:
-        return sum(part.zero() for part in self.parts)
+        first, *others = (part.zero() for part in self.parts)
+        return sum(others, first)
 
     def flipped(self) -> 'MeanAttention':
         return MeanAttention([part.flipped() for part in self.parts])

@@ -61,8 +61,8 @@ class AttentionGrouping(BaseKeypointCodec):
                  **decoding: Any) -> None:
         super().__init__()
         _check_sizes(input_size, heatmap_size, token_stride)
-        self.input_size = tuple(input_size)
-        self.heatmap_size = tuple(heatmap_size)
+        self.input_size = input_size[0], input_size[1]
+        self.heatmap_size = heatmap_size[0], heatmap_size[1]
         self.sigma = sigma
         self.pair_targets = pair_targets
         if pair_targets:
@@ -128,17 +128,19 @@ class AttentionGrouping(BaseKeypointCodec):
                 f'{None if instance_masks is None else len(instance_masks)}: '
                 'put GeneratePersonMasks before GenerateTarget')
         labelled = keypoints_visible > 0  # confidences, too
-        given = (self.heatmap_size, keypoints[..., :2] / self.heatmap_stride,
-                 labelled.astype(np.float32), self.sigma)
+        points_hm = keypoints / self.heatmap_stride
+        visible = labelled.astype(np.float32)
         if self.options.unbiased:
-            heatmaps, _ = generate_unbiased_gaussian_heatmaps(*given)
+            heatmaps, _ = generate_unbiased_gaussian_heatmaps(
+                self.heatmap_size, points_hm, visible, self.sigma)
         else:
-            heatmaps = gaussian_heatmaps(*given)
+            heatmaps = gaussian_heatmaps(self.heatmap_size, points_hm, visible,
+                                         self.sigma)
         inside = ((keypoints >= 0) & (keypoints < self.input_size)).all(-1)
         weights = (labelled & inside).astype(np.float32)
         able = weights.any(1) & instance_masks.any((1, 2))
-        grid = token_grid(self.heatmap_size[::-1], self.heatmap_stride,
-                          self.token_stride)
+        w, h = self.heatmap_size
+        grid = token_grid((h, w), self.heatmap_stride, self.token_stride)
         encoded = dict(heatmaps=heatmaps, instance_masks=instance_masks[able])
         chosen = np.flatnonzero(able)
         if self.pair_targets:

@@ -160,7 +160,7 @@ class SSATransformer(BaseModule):
                  position_grid: Optional[Tuple[int, int]] = None,
                  dropout: float = 0.1,
                  attn_drop: float = 0.1,
-                 init_cfg: dict = None) -> None:
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         if association not in (None, 'supervised', 'independent', 'naive'):
             raise ValueError("association must be None, 'supervised', "
@@ -174,10 +174,11 @@ class SSATransformer(BaseModule):
                              f' and of num_heads {num_heads}')
         self.association = association
         self.supervised_layer = supervised_layer
-        self.position_grid = position_grid and tuple(position_grid)
+        self.position_grid = None
         if position_grid:
+            h, w = self.position_grid = tuple(position_grid)
             self.register_buffer(
-                'pos_embedding', sine_position(self.position_grid, embed_dims))
+                'pos_embedding', sine_position((h, w), embed_dims))
         self.projection = nn.Conv2d(in_channels, embed_dims, 1, bias=False)
         self.layers = nn.ModuleList(
             EncoderLayer(embed_dims, num_heads, feedforward_channels, dropout,

@@ -1,7 +1,7 @@
 """The pose estimator: MMPose's bottom-up one, masks in image space, and the
 second look of section 3.1 at each person."""
 from collections import defaultdict
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class FastEstimator(BottomupPoseEstimator):
         """
         if mode != 'predict' or not data_samples:
             return super().forward(inputs, data_samples, mode)
-        results = {}
+        results: Dict[int, PoseDataSample] = {}
         for (h, w), images in self._batches_of_one_size(inputs, data_samples):
             found = super().forward(inputs[images, :, :h, :w],
                                     [data_samples[i] for i in images], mode)

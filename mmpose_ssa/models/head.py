@@ -49,9 +49,9 @@ class SSAHead(HeatmapHead):
                  loss: dict = dict(type='KeypointMSELoss'),
                  mask_loss: dict = dict(type='AttentionMaskLoss'),
                  pair_loss: Optional[dict] = None,
-                 decoder: dict = None,
+                 decoder: Optional[dict] = None,
                  activation: Optional[str] = None,
-                 init_cfg: dict = None) -> None:
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(
             in_channels=in_channels,
             out_channels=out_channels,
