@@ -132,12 +132,12 @@ def group_body_first(types: np.ndarray, scores: np.ndarray,
         this = claims.start(seed, types[seed])
         if alone[seed]:
             continue
-        sums, size = _pulls(seed[None], scores, attended)[0], 1
+        sums, size = _pulls(np.array([seed]), scores, attended)[0], 1
         for kind in paths[types[seed]]:
             best = claims.most_attracted(of_type[kind], sums, size, threshold)
             if best != MISSING:
                 claims.claim(best, kind, this)
-                sums += _pulls(best[None], scores, attended)[0]
+                sums += _pulls(np.array([best]), scores, attended)[0]
                 size += 1
         claims.weigh(this)
     found = claims.persons[:claims.num_persons]

@@ -135,8 +135,8 @@ class SSAPoseEstimator(FastEstimator):
         for sample in samples:
             image = sample.pop('ori_img', None)
             if self.refiner:
-                self._check_refiner(sample)
-                self._refine(sample, image)
+                self._check_refiner(self.refiner, sample)
+                self._refine(self.refiner, sample, image)
         return samples
 
     def add_pred_to_datasample(self, batch_pred_instances: list,
@@ -166,10 +166,11 @@ class SSAPoseEstimator(FastEstimator):
                         *input_from_image(metainfo), options.token_stride,
                         options.mask_threshold, options.mask_mode))
 
-    def _check_refiner(self, sample: PoseDataSample) -> None:
+    def _check_refiner(self, refiner: Refiner,
+                       sample: PoseDataSample) -> None:
         """Raise, persons or not, unless the refiner finds the keypoints."""
         try:
-            self.refiner.check_keypoints(
+            refiner.check_keypoints(
                 self.head.decoder.num_keypoints,
                 flip_indices=sample.get('flip_indices'),
                 sigmas=sample.get('sigmas'))
@@ -179,7 +180,7 @@ class SSAPoseEstimator(FastEstimator):
             raise kind(f'refiner: {error}; it is set by model.refiner.config '
                        'and model.refiner.checkpoint') from error
 
-    def _refine(self, sample: PoseDataSample,
+    def _refine(self, refiner: Refiner, sample: PoseDataSample,
                 image: Optional[np.ndarray]) -> None:
         """Replace the keypoints of a sample's persons by refined ones."""
         if image is None:
@@ -190,7 +191,7 @@ class SSAPoseEstimator(FastEstimator):
                 'the meta_keys of PackPoseInputs, as configs/ssa/'
                 'ssa_r101_640_refine2.py does')
         persons = sample.pred_instances
-        keypoints, scores = self.refiner.refine(
+        keypoints, scores = refiner.refine(
             image, persons.keypoints, persons.keypoint_scores, persons.masks,
             persons.bboxes, self.test_cfg.get('fill_missing', True),
             self.test_cfg.get('ks_threshold', 0.75),

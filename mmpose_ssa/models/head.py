@@ -4,7 +4,7 @@ Eqs. (1) and (4) of "Attend to Who You Are". Eq. (1) writes a norm without a
 square; like HigherHRNet and DEKR, from which its mask M comes, this is the
 masked squared error averaged over images, types and cells.
 """
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mmpose.models.utils.tta import flip_heatmaps
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from ..decoding import DecodedPersons
 from ..decoding.coordinates import content_box
 from .attention import Attention, MeanAttention
 from .losses import count_persons
@@ -144,7 +145,7 @@ class SSAHead(HeatmapHead):
               for name in names))
 
     def predict(self,
-                feats: Union[Features, List[Features]],
+                feats: Sequence[Any],
                 batch_data_samples: list,
                 test_cfg: dict = {}):
         """Persons in the frame of the network input.
@@ -177,7 +178,7 @@ class SSAHead(HeatmapHead):
         return preds
 
     def outputs(self,
-                feats: Union[Features, List[Features]],
+                feats: Sequence[Any],
                 batch_data_samples: list,
                 test_cfg: dict = {}) -> Tuple[Tensor, Attention]:
         """What :meth:`predict`, whose arguments these are, decodes.
@@ -197,7 +198,8 @@ class SSAHead(HeatmapHead):
                 MeanAttention([plain[0], mirrored[0].flipped()]))
 
 
-def as_instances(persons, output_attention: bool) -> InstanceData:
+def as_instances(persons: DecodedPersons,
+                 output_attention: bool) -> InstanceData:
     """Decoded persons in MMPose's terms; boxes are the keypoints' extent."""
     found = (persons.candidates >= 0) | persons.filled
     inside = [persons.keypoints[p][found[p]] for p in range(len(found))]

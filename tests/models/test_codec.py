@@ -5,7 +5,7 @@ import torch
 from factories import linked_tokens, peaks
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmpose_ssa.evaluation.oracle import IdealAttention
+from mmpose_ssa.evaluation.oracle import PerfectAttention
 from mmpose_ssa.models.codec import AttentionGrouping
 
 W, H = 64, 48  # input pixels; 16 x 12 cells, 4 x 3 tokens of 16 pixels
@@ -245,7 +245,7 @@ def ideal_attention(targets):
     tokens = SIDE // STRIDE
     coverage = targets['instance_masks'].reshape(
         -1, tokens, cells, tokens, cells).mean(axis=(2, 4))
-    return IdealAttention(coverage, targets['keypoint_tokens'],
+    return PerfectAttention(coverage, targets['keypoint_tokens'],
                           targets['keypoint_weights'] > 0)
 
 
