@@ -7,7 +7,7 @@ low its value. These are guesses, not detections, and marked as such.
 
 Pure: arrays in, arrays out; numpy only; no argument is changed.
 """
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -47,21 +47,22 @@ def fill_missing(missing: np.ndarray, maps: np.ndarray, heatmaps: np.ndarray,
         row-major order.
     """
     x0, y0, x1, y1 = content_hm
-    inside = np.zeros(heatmaps.shape[1:], bool)
+    h, w = heatmaps.shape[1:]
+    inside = np.zeros((h, w), bool)
     inside[y0:y1, x0:x1] = True
-    on_person = inside & (resize_maps(maps, inside.shape) > map_threshold)
-    found = []
+    on_person = inside & (resize_maps(maps, (h, w)) > map_threshold)
+    found: List[Tuple[int, int, int, float]] = []
     for person, lacks in enumerate(missing):
         cells = np.flatnonzero(on_person[person])
         if not len(cells):
             continue
-        types = np.flatnonzero(lacks)
-        values = heatmaps.reshape(len(heatmaps), -1)[types[:, None], cells]
+        kinds = np.flatnonzero(lacks)
+        values = heatmaps.reshape(len(heatmaps), -1)[kinds[:, None], cells]
         best = values.argmax(axis=1)
         found += [(person, kind, cells[i], row[i]) for kind, i, row in zip(
-            types, best, values) if row[i] > threshold]
-    persons, types, cells, scores = zip(*found) if found else [()] * 4
-    y, x = np.divmod(np.array(cells, np.int64), inside.shape[1])
+            kinds, best, values) if row[i] > threshold]
+    persons, types, places, scores = zip(*found) if found else [()] * 4
+    y, x = np.divmod(np.array(places, np.int64), w)
     return Filling(
         np.array(persons, np.int64), np.array(types, np.int64),
         np.stack([x, y], axis=-1), np.array(scores, heatmaps.dtype))

@@ -4,7 +4,7 @@ Eqs. (1) and (4) of "Attend to Who You Are". Eq. (1) writes a norm without a
 square; like HigherHRNet and DEKR, from which its mask M comes, this is the
 masked squared error averaged over images, types and cells.
 """
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -66,13 +66,14 @@ class SSAHead(HeatmapHead):
                 f"activation must be None or 'sigmoid', got {activation!r}")
         self.activation = activation
         self.mask_loss_module = MODELS.build(mask_loss)
-        self.pair_loss_module = pair_loss and MODELS.build(pair_loss)
+        self.pair_loss_module: Any = (
+            MODELS.build(pair_loss) if pair_loss else None)
         if decoder and self.decoder.num_keypoints != out_channels:
             raise ValueError(
                 f'out_channels {out_channels} must be the number of keypoints '
                 f'of the decoder, {self.decoder.num_keypoints}')
 
-    def forward(self, feats: Features) -> Tensor:
+    def forward(self, feats: Sequence[Any]) -> Tensor:
         """Heatmaps (B, K, H/4, W/4) of the encoded features, the last."""
         heatmaps = super().forward(feats)
         if self.activation is None:
@@ -94,9 +95,9 @@ class SSAHead(HeatmapHead):
 
         Returns:
             Scalars: ``loss_kpt``; ``loss_mask`` unless its weight is 0;
-            ``loss_pair`` if there is one; and,
-            to be logged, ``mask_error``, the latter without its weight, if
-            there is a person with a mask in the batch, on whichever GPU.
+            ``loss_pair`` if there is a ``pair_loss``; and, to be logged,
+            ``mask_error``, that is ``loss_mask`` without its weight, if there
+            is a person with a mask in the batch, on whichever GPU.
         """
         heatmaps = self.forward(feats)
         fields = [sample.gt_fields for sample in batch_data_samples]

