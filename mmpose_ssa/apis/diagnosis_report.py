@@ -1,6 +1,6 @@
 """Diagnoses as markdown tables, JSON and a bar chart (Fig. 4)."""
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, Iterable, List, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def keypoint_rows(diagnosis: Diagnosis) -> Dict[str, list]:
     }
 
 
-def percent(shares: Sequence[float]) -> List[str]:
+def percent(shares: Iterable[float]) -> List[str]:
     return [f'{100 * share:.1f}' for share in shares]
 
 

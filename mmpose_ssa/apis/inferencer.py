@@ -10,7 +10,7 @@ from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 import glob
 import json
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import mmcv
 import numpy as np
@@ -32,6 +32,7 @@ from .visualizer import (Skeleton, draw_attention, draw_persons,
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 Image = Union[str, Path, np.ndarray]
+NamedImage = Tuple[str, Union[str, np.ndarray]]  # name; file or array
 
 
 def bundled() -> Tuple[str, str]:
@@ -74,8 +75,8 @@ class SSAInferencer:
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If only one of them is given, the weights are not those of
-            the config's model, or the device cannot be used.
+        ValueError: If only one of them is given, the model is a top-down one
+            or not that of the weights, or the device cannot be used.
     """
 
     def __init__(self,
@@ -92,7 +93,11 @@ class SSAInferencer:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         check_device(device)
         cfg = read_config(config)
-        cfg.model.test_cfg.output_attention = True
+        if cfg.get('data_mode') == 'topdown':
+            raise ValueError(
+                f'{cfg.filename} is the config of a top-down model, which '
+                'needs boxes: give that of an SSA model')
+        cfg.merge_from_dict({'model.test_cfg.output_attention': True})
         self.model = load_estimator(cfg, str(checkpoint), device)
         self.skeleton = Skeleton.from_meta(self.model.dataset_meta)
         self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
@@ -153,17 +158,19 @@ class SSAInferencer:
             sample, = self.model.test_step(pseudo_collate([data]))
         return sample
 
-    def _predict(self, images: List[Tuple[str, Image]], kpt_thr: float,
+    def _predict(self, images: List[NamedImage], kpt_thr: float,
                  return_vis: bool, out_dir: Union[str, Path, None],
                  attention: bool) -> Iterator[dict]:
         everything: List[dict] = []
         try:
             for name, given in images:
-                path = None if isinstance(given, np.ndarray) else str(given)
-                image = given if path is None else LoadCheckedImage()(
-                    dict(img_path=path))['img']
+                if isinstance(given, np.ndarray):
+                    path, image = None, given
+                else:
+                    path = given
+                    image = LoadCheckedImage()(dict(img_path=path))['img']
                 sample = self.infer(image)
-                result = dict(
+                result: Dict[str, Any] = dict(
                     path=path, predictions=coco_results(sample, name, path))
                 everything += result['predictions']
                 if return_vis or out_dir is not None:
@@ -230,8 +237,7 @@ class SSAInferencer:
         return side_by_side(panels, captions)
 
 
-def find_images(inputs: Union[Image, Sequence[Image]]
-                ) -> List[Tuple[str, Union[str, np.ndarray]]]:
+def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
     """Find the images that are meant.
 
     Args:
@@ -247,7 +253,7 @@ def find_images(inputs: Union[Image, Sequence[Image]]
     """
     if not isinstance(inputs, (list, tuple)):
         inputs = [inputs]
-    images: List[Tuple[str, Union[str, np.ndarray]]] = []
+    images: List[NamedImage] = []
     for given in inputs:
         if isinstance(given, np.ndarray):
             images.append((str(len(images)), given))

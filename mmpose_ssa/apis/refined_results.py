@@ -173,8 +173,8 @@ def scorer(refiner: Refiner, annotations: Optional[dict]
         ValueError: If the annotations have keypoints and cannot be evaluated
             against.
     """
-    entries = (annotations or {}).get('annotations', ())
-    if not any('keypoints' in entry for entry in entries):
+    if annotations is None or not any(
+            'keypoints' in ann for ann in annotations.get('annotations', ())):
         return lambda results: {}
     # sigmas of the data set, which check_names has compared
     meta, categories = refiner.model.dataset_meta, annotations.get(

@@ -302,10 +302,9 @@ def fix_scores(before: OksEvaluation, _: Dict[int, Verdict]) -> OksEvaluation:
     by_number = {person['id']: person for person in before.persons}
     scores: Dict[int, float] = {}
     for numbers, best_oks in before.best_oks():
-        points = [by_number[n]['keypoints'] for n in numbers]
-        kept = suppress_duplicates(
-            np.array(points, float).reshape(-1, len(sigmas), 3), best_oks,
-            sigmas)
+        points = np.array([by_number[n]['keypoints'] for n in numbers],
+                          float).reshape(-1, len(sigmas), 3)
+        kept = suppress_duplicates(points, best_oks, sigmas)
         scores.update(zip(numbers, kept.tolist()))
     return before.of([dict(person, score=scores[person['id']])
                       for person in before.persons])

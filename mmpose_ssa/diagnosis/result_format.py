@@ -4,7 +4,7 @@ A check calls what is wrong by the ``name`` that it is given. Pure: numpy only.
 """
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def read_json(path: str) -> Any:
                          'not written to the end') from error
 
 
-def check_dataset(dataset: dict, needed: Dict[str, Sequence[str]]) -> None:
+def check_dataset(dataset: dict, needed: Mapping[str, Sequence[str]]) -> None:
     """Raise ValueError unless this can be the content of an annotation file.
 
     Args:

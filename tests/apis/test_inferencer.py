@@ -350,6 +350,11 @@ def test_a_config_needs_its_weights(checkpoint):
             SSAInferencer(config, weights)
 
 
+def test_a_topdown_model(checkpoint):
+    with pytest.raises(ValueError, match='topdown_tiny.*needs boxes.*SSA'):
+        SSAInferencer(TOPDOWN, checkpoint, 'cpu')
+
+
 def test_mistakes_are_told_with_their_cure(tmp_path, capsys, checkpoint,
                                            images):
     (tmp_path / 'file').touch()
