@@ -269,9 +269,9 @@ def test_five_keypoints_of_ones_own(train_and_test, tmp_path, monkeypatch):
     (tmp_path / 'my_keypoints.py').write_text(with_path(config))
     runner, metrics, log = train_and_test(tmp_path / 'my_keypoints.py')
     assert runner.model.head.final_layer.out_channels == 5
-    codec = runner.model.head.decoder.options
-    assert codec.options.order == (0, 1, 2, 3, 4)
-    assert codec.options.edges == ((0, 1), (0, 2), (0, 3), (0, 4))
+    options = runner.model.head.decoder.options
+    assert options.order == (0, 1, 2, 3, 4)
+    assert options.edges == ((0, 1), (0, 2), (0, 3), (0, 4))
     assert len(log) == 4  # two iterations of two images, twice
     assert all(step['loss_kpt'] > 0 and step['loss_mask'] > 0 for step in log)
     assert 0 <= metrics['coco/AP'] <= 1 and 0 <= metrics['mask/AP'] <= 1

@@ -292,6 +292,7 @@ def _check_codec(input_size, heatmap_size, num_resolutions, sigma, nms_kernel,
         raise ValueError(f'nms_kernel must be odd and positive, got '
                          f'{nms_kernel}')
     if order is None:
-        raise ValueError(f'{num_keypoints} keypoints need their own `order`: '
-                         'the default is for 17 only')
+        raise ValueError(
+            f'{num_keypoints} keypoints need their own `order`; in a config, '
+            'refit(_base_, metainfo=...) finds it')
     check_order(order, num_keypoints)
