@@ -101,8 +101,8 @@ def group_body_first(types: np.ndarray, scores: np.ndarray,
                      num_types: int, threshold: float) -> np.ndarray:
     """Group candidates person by person along the kinematic graph.
 
-    A candidate that an earlier skeleton claimed is taken over if it is drawn
-    more strongly to the present one than to its owner as that stands now.
+    A candidate that an earlier skeleton claimed is taken over if its
+    Attraction to the present one is greater than that to its owner now.
 
     Args:
         types: Keypoint type of each candidate, (M,) integers in [0, K).
@@ -139,7 +139,7 @@ def group_body_first(types: np.ndarray, scores: np.ndarray,
                 claims.claim(best, kind, this)
                 sums += _pulls(np.array([best]), scores, attended)[0]
                 size += 1
-        claims.weigh(this)
+        claims.update_held(this)
     found = claims.persons[:claims.num_persons]
     return found[(found != MISSING).any(axis=1)]
 
@@ -148,7 +148,7 @@ def _attract_nobody(of_type: List[np.ndarray], scores: np.ndarray,
                     attended: np.ndarray, threshold: float) -> np.ndarray:
     """(M,) whether no candidate of another type would join this one alone.
 
-    So it is with most false candidates: their skeletons need no search.
+    Most false candidates are like that: their skeletons need no search.
     """
     alone = np.ones(len(scores), bool)
     for candidates in of_type:
@@ -165,10 +165,9 @@ class _Claims:
         persons: (M, K) candidate indices of the skeletons, -1 where missing;
             the first ``num_persons`` count.
         owner: (M,) the skeleton that has claimed a candidate, or -1.
-        held: (M,) Attraction to the owner as it stands now, the candidate
-            itself left out; -inf where there is none. That of the skeleton
-            which is being built is not yet known, and not asked for: each
-            type is searched but once.
+        held: (M,) Attraction to the owner's other members; -inf where there
+            is no owner. It is not computed for the skeleton that is being
+            built, and not needed: each type is searched only once.
     """
 
     def __init__(self, scores: np.ndarray, attended: np.ndarray,
@@ -180,7 +179,7 @@ class _Claims:
         self.held = np.full(len(scores), -np.inf)
 
     def start(self, seed: int, kind: int) -> int:
-        """A new skeleton of one candidate, which nothing else holds."""
+        """Start a skeleton with a candidate that no other one owns."""
         this = self.num_persons
         self.num_persons += 1
         self.persons[this, kind] = seed
@@ -210,12 +209,12 @@ class _Claims:
         former = self.owner[candidate]
         if former != MISSING:
             self.persons[former, kind] = MISSING
-            self.weigh(former)
+            self.update_held(former)
         self.persons[this, kind] = candidate
         self.owner[candidate] = this
 
-    def weigh(self, skeleton: int) -> None:
-        """Compute anew how firmly a skeleton holds its members."""
+    def update_held(self, skeleton: int) -> None:
+        """Update ``held`` of a skeleton's members."""
         members = self.persons[skeleton]
         members = members[members != MISSING]
         pulls = self.attended[np.ix_(members, members)].astype(np.float64)
@@ -227,7 +226,8 @@ class _Claims:
 def _checked(types, scores, affinity, num_types):
     """Types (int64), scores (float64) and the affinity transposed.
 
-    So one candidate's pull on all others lies together in memory.
+    Transposed, ``attended[f]`` holds how much all candidates attend to f, in
+    one piece of memory.
     """
     types = np.asarray(types, dtype=np.int64)
     scores = np.asarray(scores, dtype=np.float64)

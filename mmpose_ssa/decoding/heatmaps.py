@@ -1,7 +1,7 @@
 """Target heatmaps: a Gaussian at each labelled keypoint (Eq. 1).
 
 Those of MMPose's ``generate_gaussian_heatmaps``, to the bit where 3 sigma is a
-whole number, several times faster: it computes the same Gaussian anew for each
+whole number, several times faster: it computes the same Gaussian for each
 keypoint and cuts it at the edges; here it is computed once and drawn with a
 margin around the map. Where 3 sigma is not whole, MMPose's are lopsided, and
 one cell off where they touch the left or the upper edge; these are not.

@@ -3,7 +3,7 @@
 Training: polygons/RLE -> masks at heatmap size; valid region. Testing: the
 maps of merged persons (see ``merging.py``) -> image masks -> RLE.
 
-Frames. Two conventions meet in this room and differ by half a pixel:
+Frames. Two conventions meet in this module and differ by half a pixel:
 
 - *edge* coordinates: pixel ``i`` spans ``[i, i + 1)``. COCO polygons are
   written in them.
@@ -238,10 +238,11 @@ def image_masks(maps: np.ndarray,
         maps, threshold = maps > threshold, 0.5
     down, across = _axes(maps, img_shape, scale, offset, stride)
     masks = np.zeros((len(maps), img_shape[1], img_shape[0]), np.uint8)
-    # No pixel is above the values around it, but for rounding
-    lit = (maps > (1 - 1e-5) * threshold).astype(np.float32)
+    # A pixel is between the tokens around it, but for rounding: only pixels
+    # near tokens above the threshold can be above it
+    above = (maps > (1 - 1e-5) * threshold).astype(np.float32)
     for mask, token_map, x, y in zip(masks, maps.astype(np.float32),
-                                     lit.max(axis=1), lit.max(axis=2)):
+                                     above.max(axis=1), above.max(axis=2)):
         columns, rows = _reach(across, x), _reach(down, y)
         image_map = across[columns] @ token_map.T @ down[rows].T
         mask[columns, rows] = image_map > threshold
@@ -249,7 +250,7 @@ def image_masks(maps: np.ndarray,
 
 
 def _reach(weights: np.ndarray, tokens: np.ndarray) -> slice:
-    """The pixels along an axis on which any of some tokens (n,) bears."""
+    """The pixels along an axis whose value depends on any of some tokens."""
     pixels = np.flatnonzero(weights @ tokens)
     return slice(pixels[0], pixels[-1] + 1) if len(pixels) else slice(0)
 

@@ -2,7 +2,7 @@
 
 Section 2.5 of "Attend to Who You Are". Decided where the paper is silent: the
 pass is greedy by descending instance score and sees every skeleton as it was
-before; score and map are computed anew from the merged candidates.
+before; score and map are then computed from the merged candidates.
 
 Pure: arrays in, arrays out; no argument is changed.
 """

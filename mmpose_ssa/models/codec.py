@@ -31,8 +31,7 @@ class AttentionGrouping(BaseKeypointCodec):
         pair_targets: Make targets also for persons without a mask, see
             :mod:`pair_targets`.
         **decoding: Skeleton and thresholds, see :class:`DecodeOptions`;
-            among them ``num_keypoints`` and ``unbiased``, which the targets
-            heed too.
+            ``num_keypoints`` and ``unbiased`` hold for the targets too.
 
     Attributes:
         options: The :class:`DecodeOptions`.

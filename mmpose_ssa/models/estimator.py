@@ -97,11 +97,10 @@ class SSAPoseEstimator(FastEstimator):
         *args: As :class:`FastEstimator`.
         refiner: ``config`` and ``checkpoint`` of a top-down model, and
             further arguments of :class:`Refiner`. Testing then refines the
-            persons, for which its pipeline must carry the original pixels
-            (``configs/ssa/ssa_r101_640_refine2.py``), and heeds in
-            ``test_cfg`` ``fill_missing`` (True: Refinement#2, False: #1),
-            ``rescore`` (False: the instance score stays) and
-            ``ks_threshold`` (0.75).
+            persons. Its pipeline must keep the original pixels
+            (``configs/ssa/ssa_r101_640_refine2.py``). ``test_cfg`` may have
+            ``fill_missing`` (True: Refinement#2, False: #1), ``rescore``
+            (False: the instance score stays) and ``ks_threshold`` (0.75).
         **kwargs: As :class:`FastEstimator`.
     """
 
