@@ -51,6 +51,10 @@ def test_the_size_of_results_without_bbox_is_that_of_what_is_found(rng):
     for results in ([dict(wrong, bbox=[60, 60, 10, 10]), perfect],
                     [perfect, dict(wrong, bbox=[60, 60, 10, 10])]):
         assert keypoint_metrics(truth, results) == alone
+    # a bbox counts where there is one, here of a medium person
+    large = dict(wrong, bbox=[0, 0, 70, 70])
+    medium = keypoint_metrics(truth, [large, perfect])['AP (M)']
+    assert medium == pytest.approx(.5)
 
 
 @pytest.mark.parametrize('missing', [0., .2])
