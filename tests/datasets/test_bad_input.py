@@ -1,26 +1,23 @@
 """Bad input end to end: from the annotation file to losses and predictions.
 
-Faulty files and images stand in ``test_datasets.py``, faulty segmentations in
-``test_transforms.py``.
+For faulty files and images see ``test_coco.py`` and ``test_loading.py``, for
+faulty segmentations ``test_transforms.py``.
 """
-import json
-from pathlib import Path
 
-import cv2
+import factories
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 import torch
+from factories import TINY, write_annotations, write_images
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS, TRANSFORMS
 
 from mmpose_ssa.evaluation.mask_metric import PersonMaskMetric
 
-TINY = str(Path(__file__).parents[1] / 'data/ssa_tiny_64.py')
 SIDE = 64
 BOX = (16, 8, 48, 56)  # x0, y0, x1, y1 on edges of 4x4 cells
 
@@ -28,8 +25,7 @@ BOX = (16, 8, 48, 56)  # x0, y0, x1, y1 on edges of 4x4 cells
 @pytest.fixture
 def cfg():
     init_default_scope('mmpose')
-    yield Config.fromfile(TINY)
-    MessageHub.get_current_instance().runtime_info.pop('coco_ann_file', None)
+    return Config.fromfile(TINY)
 
 
 def build(cfg, **neck):
@@ -43,27 +39,14 @@ def build(cfg, **neck):
 def person(number=1, image_id=1, points=((0, (32, 32, 2)), ), box=BOX,
            **extra):
     """Keypoints by type, and a rectangular mask."""
-    x0, y0, x1, y1 = box
-    keypoints = np.zeros((17, 3))
-    for kind, point in dict(points).items():
-        keypoints[kind] = point
-    return dict(
-        id=number, image_id=image_id, category_id=1, iscrowd=0,
-        bbox=[x0, y0, x1 - x0, y1 - y0], area=float((x1 - x0) * (y1 - y0)),
-        segmentation=[[x0, y0, x1, y0, x1, y1, x0, y1]],
-        num_keypoints=int((keypoints[:, 2] > 0).sum()),
-        keypoints=keypoints.ravel().tolist()) | extra
+    return factories.person(dict(points), number, image_id, box, **extra)
 
 
 def write(folder, annotations, images=1):
     """A data set of black images of the input's size."""
-    for i in range(1, images + 1):
-        cv2.imwrite(str(folder / f'{i}.png'),
-                    np.zeros((SIDE, SIDE, 3), np.uint8))
-    (folder / 'persons.json').write_text(json.dumps(dict(
-        images=[dict(id=i, file_name=f'{i}.png', width=SIDE, height=SIDE)
-                for i in range(1, images + 1)],
-        categories=[dict(id=1, name='person')], annotations=annotations)))
+    sizes = {i: (SIDE, SIDE) for i in range(1, images + 1)}
+    write_images(folder, sizes)
+    write_annotations(folder, annotations, sizes)
 
 
 def dataset(cfg, folder, loader='train_dataloader'):

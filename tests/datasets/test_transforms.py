@@ -1,12 +1,12 @@
 """The paper's affine and the masks, through MMPose's real pipeline."""
 import copy
-import json
 from unittest.mock import MagicMock
 
 import cv2
+import factories
 import numpy as np
 import pytest
-from factories import COCO_MINI
+from factories import COCO_MINI, rectangle
 from mmengine.dataset import Compose
 from mmpose.datasets import CocoDataset
 from mmpose.datasets.transforms import (BottomupRandomAffine,
@@ -22,20 +22,11 @@ SIDE, CELLS = 128, 32
 
 def annotation(ann_id, polygon, points, **extra):
     """A person whose first keypoints are the given ``_img`` points."""
-    keypoints = np.zeros((17, 3))
-    keypoints[:len(points), :2] = np.reshape(points, (-1, 2))
-    keypoints[:len(points), 2] = 2
-    x, y = np.reshape(polygon, (-1, 2)).T
-    return dict(
-        id=ann_id, image_id=1, category_id=1, iscrowd=0,
-        bbox=[x.min(), y.min(), np.ptp(x), np.ptp(y)],
-        area=float(np.ptp(x) * np.ptp(y)), segmentation=[list(polygon)],
-        num_keypoints=len(points), keypoints=keypoints.ravel().tolist(),
-        ) | extra
-
-
-def rectangle(x0, y0, x1, y1):
-    return [x0, y0, x1, y0, x1, y1, x0, y1]
+    edges = np.reshape(polygon, (-1, 2))
+    return factories.person(
+        np.reshape(points, (-1, 2)), ann_id, box=[*edges.min(0),
+                                                  *edges.max(0)],
+        **{'segmentation': [list(polygon)], **extra})
 
 
 def results_of(annotations, **extra):
@@ -73,12 +64,9 @@ def lit_dataset(tmp_path_factory):
 
 
 def write_dataset(folder, annotations, shape):
-    (folder / 'ann.json').write_text(json.dumps(dict(
-        images=[dict(id=1, file_name='1.png', height=shape[0],
-                     width=shape[1])],
-        categories=[dict(id=1, name='person')], annotations=annotations)))
+    path = factories.write_annotations(folder, annotations, {1: shape})
     return CocoDataset(
-        ann_file=str(folder / 'ann.json'), data_prefix=dict(img=str(folder)),
+        ann_file=str(path), data_prefix=dict(img=str(folder)),
         data_mode='bottomup', pipeline=[])
 
 

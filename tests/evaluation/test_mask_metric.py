@@ -4,9 +4,11 @@ import io
 import json
 from pathlib import Path
 
+import factories
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
+from factories import COCO_MINI
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub
 from mmpose.registry import METRICS
@@ -15,7 +17,6 @@ from pycocotools.cocoeval import COCOeval
 
 from mmpose_ssa.evaluation.mask_metric import TABLE_3, PersonMaskMetric
 
-COCO_MINI = Path(__file__).parents[3] / 'shared/data/coco_mini'
 SHAPE = (120, 200)
 
 
@@ -31,21 +32,13 @@ def rle(mask):
 
 def person(ann_id, image_id, x, y, w, h, labelled=True, **extra):
     """A rectangular person."""
-    return dict(
-        id=ann_id, image_id=image_id, category_id=1, iscrowd=0, area=w * h,
-        bbox=[x, y, w, h], num_keypoints=int(labelled),
-        keypoints=[x + 1, y + 1, 2 * labelled] + [0] * 48,
-        segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]]) | extra
+    return factories.person([(x + 1, y + 1, 2 * labelled)], ann_id, image_id,
+                            box=(x, y, x + w, y + h), **extra)
 
 
 def write(folder, annotations, images=(1, ), **more):
-    path = folder / 'ann.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=i, height=SHAPE[0], width=SHAPE[1])
-                for i in images],
-        categories=[dict(id=1, name='person')], annotations=annotations)
-        | more))
-    return str(path)
+    return str(factories.write_annotations(
+        folder, annotations, {i: SHAPE for i in images}, **more))
 
 
 def sample(image_id, masks, scores, shape=SHAPE):
@@ -261,7 +254,7 @@ def announced(tmp_path):
 
 def test_annotations_are_checked_as_soon_as_they_are_announced(
         tmp_path, announced):
-    words = 'ann.json .*id 6.* leave PersonMaskMetric out of'
+    words = r'persons\.json .*id 6.* leave PersonMaskMetric out of'
     evaluator = Evaluator(PersonMaskMetric())
     with pytest.raises(ValueError, match=words):
         evaluator.dataset_meta = announced
@@ -347,6 +340,6 @@ def test_images_of_another_size_than_annotated(tmp_path):
 def test_damaged_masks_end_the_run_before_it_begins(tmp_path, segmentation):
     people = [person(1, 1, 0, 0, 50, 100),
               person(8, 1, 0, 0, 50, 100, segmentation=segmentation)]
-    with pytest.raises(ValueError, match=r'ann.json .*\(1: id 8; 8 of image '
-                       '1: .*: write .*in pixels, or an RLE'):
+    with pytest.raises(ValueError, match=r'persons\.json .*\(1: id 8; 8 of '
+                       'image 1: .*: write .*in pixels, or an RLE'):
         PersonMaskMetric(write(tmp_path, people))
