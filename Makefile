@@ -42,6 +42,7 @@ lint: setup
 	$(python) -m ruff check .
 	$(python) -m isort --check-only --diff .
 	$(python) -m codespell_lib
+	$(python) -m mypy
 
 docs: $(stamps)/docs
 	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict --quiet
