@@ -60,7 +60,7 @@ def fill_missing(missing: np.ndarray, maps: np.ndarray, heatmaps: np.ndarray,
         values = heatmaps.reshape(len(heatmaps), -1)[kinds[:, None], cells]
         best = values.argmax(axis=1)
         found += [(person, kind, cells[i], row[i]) for kind, i, row in zip(
-            kinds, best, values) if row[i] > threshold]
+            kinds.tolist(), best, values) if row[i] > threshold]
     persons, types, places, scores = zip(*found) if found else [()] * 4
     y, x = np.divmod(np.array(places, np.int64), w)
     return Filling(

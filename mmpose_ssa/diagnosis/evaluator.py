@@ -334,7 +334,7 @@ def suppress_duplicates(points: np.ndarray, scores: np.ndarray,
 def _mutual_oks(one: np.ndarray, other: np.ndarray, sigmas: np.ndarray
                 ) -> float:
     """OKS of two found persons over the keypoints that either has."""
-    found = np.stack([one, other]).any(axis=-1)
+    found = np.any(np.stack([one, other]), axis=-1)
     area = np.mean([_extent(one[found[0]]), _extent(other[found[1]])])
     similarity = keypoint_similarity(one[:, :2], other[:, :2],
                                      area + np.spacing(1), sigmas)

@@ -107,7 +107,8 @@ def _keypoints(placed: Placed, parts: List[_Part],
     limit = np.array(owner.shape[::-1]) - 1
     inside = ((points_img >= 0) & (points_img <= limit)).all(1)
     keypoints = np.zeros((17, 3))
-    for k in np.flatnonzero(inside & _faces_viewer(placed.skeleton)):
+    shown = inside & _faces_viewer(placed.skeleton)
+    for k in np.flatnonzero(shown).tolist():
         x, y = np.round(points_img[k]).astype(int)
         seen = owner[y, x] and _carries(parts[owner[y, x] - 1], k)
         keypoints[k] = *points_img[k], 2 if seen else 1
