@@ -32,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def read(path: str, check, *arguments):
     """What ``check`` makes of a JSON file; its errors name the file."""
-    from mmpose_ssa.diagnosis.result_format import read_json
+    from mmpose_ssa.annotations.reading import read_json
     content = read_json(path)
     try:
         return check(content, *arguments)

@@ -240,7 +240,8 @@ def _keypoints(ann: Entry, rules: Rules, findings: Findings) -> Entry:
         return {}
     numbers = _numbers(flat, 3 * (rules.num_keypoints or length // 3))
     if numbers is None:
-        findings.fault('keypoints', ann['id'])
+        findings.fault('keypoints', ann['id'],
+                       f'has {length}' if length else f'has {flat!r:.50}')
         return {}
     visible = numbers[2::3]
     labelled = int((visible > 0).sum())

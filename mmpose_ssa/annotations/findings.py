@@ -96,7 +96,7 @@ class Findings:
     def sentences(self, total: int) -> List[str]:
         """The notes, each with how many of all annotations it concerns."""
         return [
-            f'{len(ids)} of {total} annotations of {self.name} '
+            f'{self.name}: {len(ids)} of {total} annotations '
             f'{NOTES[kind].format(**self.places)} (id {_first(ids)})'
             for kind, ids in self.notes.items()]
 

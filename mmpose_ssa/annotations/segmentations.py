@@ -86,6 +86,9 @@ def check_rle(rle: Any, height: int, width: int) -> np.ndarray:
                              f'{counts!r:.100}')
     # No sum before the greatest is known: it could overflow
     pixels = height * width
+    if max(height, width) > MAX_SIDE or pixels > MAX_PIXELS:
+        raise ValueError(f'RLE of {height} x {width} pixels, more than '
+                         f'{MAX_SIDE} on a side or {MAX_PIXELS:,} in all')
     whole = len(runs) and runs.min() >= 0 and runs.max() <= pixels
     if not whole or runs.sum() != pixels:
         raise ValueError(
@@ -105,9 +108,11 @@ def run_lengths(counts: Union[str, bytes]) -> np.ndarray:
     # Six bits a character: five of the number, the low ones first, and one
     # that says that more follow
     bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    if len(bits) and not (0 <= bits.min() and bits.max() < 64):
-        raise ValueError("RLE counts hold characters other than an RLE's: "
-                         'they are damaged')
+    strange = np.flatnonzero((bits < 0) | (bits > 63))
+    if len(strange):
+        rest = counts[strange[0]:].decode(errors='replace')
+        raise ValueError(f'RLE counts hold {rest[0]!r}, which is not in any '
+                         'RLE: they are damaged')
     ends = np.flatnonzero(bits < 32)
     if not len(ends) or ends[-1] != len(bits) - 1:
         raise ValueError('RLE counts end in the middle: they are cut')

@@ -13,10 +13,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import numpy as np
 from mmengine.utils import track_iter_progress
 
+from ..annotations.reading import read_json
 from ..datasets.loading import LoadCheckedImage
 from ..decoding.refinement import keypoint_extents
 from ..diagnosis.result_format import (check_dataset, check_mask, check_result,
-                                       keypoint_names, read_json)
+                                       keypoint_names)
 from ..diagnosis.results import known_sigmas, read_truth
 from ..evaluation.keypoint_metric import keypoint_metrics
 from ..models.refiner import Refiner

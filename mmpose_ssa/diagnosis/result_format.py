@@ -1,28 +1,13 @@
 """COCO's format of annotations and results, checked entry by entry.
 
-A check calls what is wrong by the ``name`` that it is given. Pure: numpy only.
+A check calls what is wrong by the ``name`` that it is given. Pure: numpy
+and pycocotools only.
 """
-import json
-from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-
-def read_json(path: str) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} does not exist: correct the path')
-    try:
-        return json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is not JSON ({error}): it is damaged or was '
-                         'not written to the end') from error
+from ..annotations.segmentations import check_rle
 
 
 def check_dataset(dataset: dict, needed: Mapping[str, Sequence[str]]) -> None:
@@ -154,38 +139,10 @@ def check_mask(mask: dict, name: str) -> None:
             and 'size' in mask):
         raise ValueError(f'{name} has a segmentation that is no compressed '
                          f'RLE: {mask!r:.200}')
-    height, width = check_numbers(mask['size'], 2, f"{name}'s mask size")
+    check_numbers(mask['size'], 2, f"{name}'s mask size")
     try:
-        runs = run_lengths(mask['counts'])
+        runs = check_rle(mask, *mask['size'])
     except ValueError as error:
-        raise ValueError(f'{name} has a mask whose {error}') from error
-    if min(runs, default=-1) < 0 or sum(runs) != height * width:
-        raise ValueError(f'{name} has a mask whose counts are not those of '
-                         f"{mask['size']} pixels: its file is damaged")
-
-
-def run_lengths(counts: str) -> List[int]:
-    """The lengths in pixels that a compressed RLE's ``counts`` stand for.
-
-    pycocotools does not check them: it reads beyond the end of damaged ones.
-
-    Raises:
-        ValueError: If they are cut, or have other characters than an RLE's.
-    """
-    runs: List[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f'counts hold {character!r}: they are damaged')
-        # Five bits each, the low ones first; the sixth says that more follow
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            value -= (bits >> 4 & 1) << shift  # the sign
-            # From the fourth on, the difference from the last of its kind
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise ValueError('counts end in the middle: they are damaged')
-    return runs
+        raise ValueError(f'{name} has a damaged mask: {error}') from error
+    if not runs[1:].all():  # COCO's tools write none, and misread them
+        raise ValueError(f'{name} has a damaged mask: it has empty runs')

@@ -7,8 +7,8 @@ What differs from the files:
 
 - Annotations get new ids from 1 on, because COCO's evaluation never finds one
   with id 0.
-- Annotations without ``area`` get 0.53 of their box, as in CrowdPose's
-  evaluation.
+- What is missing or contradicts itself is estimated, see
+  ``annotations.checks``.
 """
 import contextlib
 import copy
@@ -19,10 +19,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from pycocotools.coco import COCO
 
-from ..decoding.refinement import AREA_OF_BOX
-from .result_format import (check_dataset, check_image_id, check_keys,
-                            check_numbers, check_points, check_result,
-                            keypoint_names)
+from ..annotations.checks import Rules, check_annotations
+from .result_format import check_dataset, check_result, keypoint_names
 
 MAX_PERSONS = 20  # per image, COCO's rule for keypoints
 RESULT_KEYS = ('image_id', 'category_id', 'keypoints', 'score', 'bbox')
@@ -67,18 +65,20 @@ def read_truth(dataset: dict,
     """
     category = _keypoint_category(dataset)
     names = keypoint_names(category)
+    checked = check_annotations(
+        dataset, 'the annotation file',
+        Rules(len(names), category['id'], needs=('bbox', 'keypoints'),
+              text_ids=True)).dataset
     annotations = [
-        _complete(ann, number, len(names))
-        for number, ann in enumerate(
-            (ann for ann in dataset['annotations']
-             if ann.get('category_id') == category['id']), start=1)
+        dict(ann, id=number, original_id=ann['id'])
+        for number, ann in enumerate(checked.get('annotations', ()), start=1)
     ]
     if not any(ann['num_keypoints'] for ann in annotations):
         raise ValueError('no person has a labelled keypoint: give the '
                          'annotations of a labelled split')
     with quiet():
         coco = COCO()
-        coco.dataset = dict(images=dataset['images'], categories=[category],
+        coco.dataset = dict(images=checked['images'], categories=[category],
                             annotations=annotations)
         coco.createIndex()
     return Truth(coco, category['id'], names, _sigmas_of(names, sigmas),
@@ -139,19 +139,6 @@ def _keypoint_category(dataset: dict) -> dict:
             f"{[c.get('name') for c in dataset['categories']]} do: give "
             'person_keypoints_*.json or the like')
     return found[0]
-
-
-def _complete(annotation: dict, number: int, num_keypoints: int) -> dict:
-    """A copy of an annotation with all that COCO's evaluation reads."""
-    name = f"annotation {annotation['id']}"
-    check_keys(annotation, ('image_id', 'bbox', 'keypoints'), name)
-    check_image_id(annotation, name)
-    points = check_points(annotation['keypoints'], name, num_keypoints)
-    width, height = check_numbers(annotation['bbox'], 4, f"{name}'s bbox")[2:]
-    defaults = dict(area=AREA_OF_BOX * width * height, iscrowd=0,
-                    num_keypoints=int((points[:, 2] > 0).sum()))
-    return {**defaults, **annotation, 'id': number,
-            'original_id': annotation['id']}
 
 
 def _check_result(index: int, result: dict, truth: Truth) -> None:

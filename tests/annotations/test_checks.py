@@ -101,7 +101,7 @@ def test_an_area_is_estimated(area, rules):
     assert areas == pytest.approx({i: expected[i] for i in areas})
     note, = found.notes
     total = len(persons)
-    assert note.startswith(f'{total - 1} of {total} annotations of a.json')
+    assert note.startswith(f'a.json: {total - 1} of {total} annotations')
     assert 'area' in note and '(id 1, ' in note
 
 
@@ -166,7 +166,8 @@ def test_persons_of_any_category():
         assert found.dataset['categories'] == [categories[-1]]
         assert [a['id'] for a in found.dataset['annotations']] == [1]
         note, = found.notes
-        assert note.startswith('2 of 3 annotations') and '(id 2, 3)' in note
+        assert note.startswith('a.json: 2 of 3 annotations are')
+        assert '(id 2, 3)' in note
         assert f'other categories than {wanted!r}' in note
 
 
@@ -264,8 +265,9 @@ def test_texts_as_ids_of_images_where_they_may_be():
     (dict(bbox=[1, 2, 3]), 'four numbers'),
     (dict(bbox=[1, 2, 3, 1e9]), 'four numbers'),
     (dict(bbox=[1, 2, 3, 10**400]), 'four numbers'),
-    (dict(keypoints=None), 'not a list of 51 numbers (1: id 7): write x, y'),
-    (dict(keypoints=[9, 9, 2] * 14), 'not a list of 51 numbers'),
+    (dict(keypoints=None), '51 numbers (1: id 7; 7 has None): write x'),
+    (dict(keypoints=[9, 9, 2] * 14),
+     'not a list of 51 numbers (1: id 7; 7 has 42)'),
     (dict(keypoints=[1e300, 9, 2] * 17), 'not a list of 51 numbers'),
     (dict(keypoints=[float('-inf'), 9, 2] * 17), 'not a list of 51 numbers'),
     (dict(segmentation=None), 'without segmentation (1: id 7): give polygons'

@@ -87,9 +87,9 @@ def test_a_good_segmentation_is_left_alone(rng):
     (dict(size=[10, 10], counts='T3'), 'add up'),  # 100 is 'T3': see below
     (dict(size=[10, 10], counts='`'), 'cut'),
     (dict(size=[10, 10], counts='P' * 10 + '1'), 'more than 40 bits'),
-    (dict(size=[10, 10], counts='é0'), 'characters other than'),
-    (dict(size=[10, 10], counts='\udc80'), 'characters other than'),
-    (dict(size=[10, 10], counts='/0'), 'characters other than'),
+    (dict(size=[10, 10], counts='0é0'), "counts hold 'é'"),
+    (dict(size=[10, 10], counts='\udc80'), 'counts hold .*damaged'),
+    (dict(size=[10, 10], counts='/0'), "counts hold '/'"),
 ])
 def test_a_damaged_segmentation_is_refused(segmentation, words):
     if segmentation == dict(size=[10, 10], counts='T3'):
@@ -97,6 +97,13 @@ def test_a_damaged_segmentation_is_refused(segmentation, words):
         segmentation = dict(segmentation, counts='T30O0')
     with pytest.raises(ValueError, match=words):
         plain_segmentation(segmentation, 10, 10)
+
+
+def test_masks_of_more_pixels_than_fit_into_memory():
+    for size in ([100_000, 1], [1, 40_000], [30_000, 30_000]):
+        pixels = size[0] * size[1]
+        with pytest.raises(ValueError, match=f'{size[0]} x {size[1]} pixels'):
+            plain_segmentation(dict(size=size, counts=[pixels]), *size)
 
 
 def test_every_cut_of_a_compressed_rle_is_refused(rng):

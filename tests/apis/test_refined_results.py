@@ -15,11 +15,11 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import METRICS
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mmpose_ssa.annotations.segmentations import run_lengths
 from mmpose_ssa.apis.inferencer import SSAInferencer
 from mmpose_ssa.apis.refined_results import (check_places, refine_results,
                                              scorer, with_masks)
 from mmpose_ssa.decoding.masks import encode_rle
-from mmpose_ssa.diagnosis.result_format import run_lengths
 from mmpose_ssa.models.refiner import Refiner
 
 pytestmark = pytest.mark.usefixtures('mmpose')
@@ -296,9 +296,13 @@ REFUSED = {
     'polygons': ([result(segmentation=[[1, 2, 3, 4, 5, 6]])],
                  'compressed RLE'),
     'damaged mask': ([result(segmentation=dict(size=[70, 110], counts='??'))],
-                     r'counts .* \[70, 110\]'),
+                     'damaged mask: RLE counts .* 70 x 110'),
     'cut mask': ([result(segmentation=dict(size=[70, 110], counts='0P'))],
                  'counts end in the middle'),
+    'endless mask': ([result(segmentation=dict(
+        size=[10**6, 10**6], counts='P`j_n41'))], '1000000 x 1000000 pixels'),
+    'empty runs': ([result(segmentation=dict(size=[2, 3], counts='3030'))],
+                   'damaged mask: it has empty runs'),
     'other text': ([result(segmentation=dict(size=[70, 110], counts='0é'))],
                    "counts hold 'é'"),
     'mask size': ([result(segmentation=dict(size=7, counts='0'))],
@@ -367,10 +371,10 @@ ANNOTATIONS = {
     'no box': (dict(annotations=[dict(id=3, image_id=1, category_id=1,
                                       iscrowd=0, num_keypoints=1,
                                       keypoints=[0] * 51)]),
-               "annotation 3 has no 'bbox'"),
+               r'without bbox or keypoints \(1: id 3\)'),
     'other keypoints': (dict(annotations=[dict(
         id=3, image_id=1, category_id=1, iscrowd=0, num_keypoints=1,
-        keypoints=[0] * 42, bbox=[1, 2, 3, 4])]), 'annotation 3 .* 42 '),
+        keypoints=[0] * 42, bbox=[1, 2, 3, 4])]), '51 numbers .*; 3 has 42'),
 }
 
 

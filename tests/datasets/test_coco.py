@@ -73,11 +73,12 @@ FAULTS_ALWAYS = {
         content(annotations=[person(1), person(2, keypoints=[9, 9, 2] * 14),
                              person(3, keypoints=[9, 9, 2, 9])]),
         ValueError,
-        r'not a list of 51 numbers \(2: id 2, 3\): write x, y and v'),
+        r'of 51 numbers \(2: id 2, 3; 2 has 42\): write x, y and v'),
     'keypoints of another kind': (
         content(annotations=[person(i, keypoints=keypoints) for i, keypoints
                              in enumerate(NO_KEYPOINTS, 2)]),
-        ValueError, r'51 numbers \(5: id 2, 3, 4, 5, 6\).* their metainfo'),
+        ValueError,
+        r'51 numbers \(5: id 2, 3, 4, 5, 6; 2 has \[\]\).* their metainfo'),
     'boxes': (
         content(annotations=[person(1)] + [person(i, bbox=box) for i, box
                                            in enumerate(NO_BOXES, 2)]),

@@ -100,7 +100,7 @@ def test_persons_of_another_category(tmp_path, chosen):
 
 
 @pytest.mark.parametrize('fault, words', [
-    (dict(keypoints=[1, 2]), r'51 numbers \(1: id 1\)'),
+    (dict(keypoints=[1, 2]), r'51 numbers \(1: id 1; 1 has 2\)'),
     (dict(bbox=None), r'four numbers \(1: id 1\)'),
     (dict(image_id=3), r'does not list \(1: image 3\)'),
     (dict(category_id=2), r'categories that it does not list'),

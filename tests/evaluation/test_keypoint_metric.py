@@ -71,7 +71,8 @@ def test_it_is_what_mmpose_reports(request, split, with_area, missing):
             (folder / f'person_keypoints_{split}2017.json').read_text())
     results = degraded(annotations, 3, missing)
     if not with_area:
-        annotations['annotations'] = [without(ann, 'area')
+        # and without masks, whose areas would be taken first
+        annotations['annotations'] = [without(ann, 'area', 'segmentation')
                                       for ann in annotations['annotations']]
     got = keypoint_metrics(read_truth(annotations, SIGMAS), results)
     coco = COCO()
