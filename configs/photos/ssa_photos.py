@@ -25,6 +25,8 @@ refit(
 # Losses balanced by the norms of their gradients in the backbone, after 10,000
 # images: keypoints 1.1 to 2.9, masks 0.7 to 1.3, pairs 0.3 to 1.3.
 model = dict(
+    # what the ImageNet weights were trained with, their first layers frozen
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
     use_syncbn=False,
     backbone=dict(
         _delete_=True,
