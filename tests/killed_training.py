@@ -4,7 +4,7 @@
 
 One process imports everything and forks a child for each part, which trains
 in ``FOLDER/run`` and notes its losses in ``FOLDER/losses.jsonl``. Without DATA
-it trains 40 epochs of `small_training`, with it 12 epochs of the smallest SSA
+it trains 40 epochs of `small_training`, with it 30 epochs of the smallest SSA
 on the synthetic people there. At last ``FOLDER/whole`` is trained in one go.
 Prints for each part how many losses there were, and the files when it died.
 """
@@ -59,7 +59,7 @@ def train(folder: Path, log: Path, data: str) -> None:
         'train_pipeline': [dict(type='SeedAugmentation'),
                            *cfg.train_pipeline],
         'train_dataloader.batch_size': 4, 'model.neck.dropout': .1,
-        'train_cfg.max_epochs': 12, 'train_cfg.val_interval': 4,
+        'train_cfg.max_epochs': 30, 'train_cfg.val_interval': 10,
         'default_hooks.checkpoint.interval': 1,
         **{f'{split}_dataloader.dataset.data_root': data
            for split in ('train', 'val', 'test')}})
@@ -85,7 +85,7 @@ def part(folder: Path, log: Path, data: str, draw=None) -> int:
         os._exit(0)
     if draw:
         start = lines(log)
-        goal, pause = start + draw.randint(0, 9), draw.uniform(0, .2)
+        goal, pause = start + draw.randint(0, 6), draw.uniform(0, .2)
         while lines(log) < goal and not os.waitid(
                 os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             time.sleep(.005)

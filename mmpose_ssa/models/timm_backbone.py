@@ -21,6 +21,8 @@ from mmpose.registry import MODELS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..engine.unpickling import read
+
 PACKAGE = 'package://'
 
 
@@ -222,7 +224,7 @@ def load_weights(model: nn.Module, path: str) -> None:
         ValueError: If the file holds no weights, or those of another model.
     """
     file = _find(path)
-    given = torch.load(file, map_location='cpu', weights_only=True)
+    given = read(str(file))
     given = given.get('state_dict', given)
     own, given = _weights(model.state_dict()), _weights(given)
     if not own.keys() <= given.keys():

@@ -293,4 +293,4 @@ def test_two_kills_resume_to_the_same_losses(tmp_path):
 @pytest.mark.slow
 def test_twenty_kills_resume_to_the_same_losses(tmp_path):
     write_scenes(tmp_path / 'data', train=12, val=4)
-    check_kills(tmp_path, 20, str(tmp_path / 'data'), iterations=36)
+    check_kills(tmp_path, 20, str(tmp_path / 'data'), iterations=90)
