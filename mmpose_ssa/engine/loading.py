@@ -5,6 +5,7 @@ import copy
 from pathlib import Path
 from typing import Union
 
+import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.config import Config
@@ -103,6 +104,45 @@ def load_estimator(cfg: Config,
         raise ValueError(
             f'{checkpoint} holds weights that are not finite ({spoilt}): its '
             'training diverged, give an earlier checkpoint')
-    model.dataset_meta = loaded.get('meta', {}).get('dataset_meta',
-                                                    model.dataset_meta)
+    meta = loaded.get('meta', {}).get('dataset_meta')
+    if meta:
+        fault = metainfo_fault(meta)
+        if fault:
+            raise ValueError(f'{checkpoint}: dataset_meta is none of MMPose '
+                             f'({fault})')
+        model.dataset_meta = meta
     return model
+
+
+def metainfo_fault(meta: dict) -> str:
+    """What of a checkpoint's ``dataset_meta`` does not hold together, or ''.
+
+    Args:
+        meta: What MMPose tells of keypoints; anything may stand in it.
+    """
+    count = meta.get('num_keypoints')
+    if type(count) is not int or not 0 < count < 10000:
+        return f'num_keypoints is {count!r:.80}'
+
+    def indices(value, length=None) -> bool:
+        return isinstance(value, (list, tuple)) and all(
+            type(k) is int and 0 <= k < count for k in value) and (
+                length is None or len(value) == length)
+
+    def numbers(value, *shape) -> bool:
+        return isinstance(value, np.ndarray) and value.shape == shape and \
+            value.dtype.kind in 'iuf' and bool(np.isfinite(value).all())
+
+    names, links = meta.get('keypoint_id2name'), meta.get('skeleton_links')
+    right = dict(
+        keypoint_id2name=isinstance(names, dict) and set(names) == set(
+            range(count)) and all(type(n) is str for n in names.values()),
+        flip_indices=indices(meta.get('flip_indices'), count),
+        skeleton_links=isinstance(links, (list, tuple)) and all(
+            indices(link, 2) for link in links),
+        sigmas=numbers(meta.get('sigmas'), count),
+        keypoint_colors=numbers(meta.get('keypoint_colors'), count, 3))
+    right['skeleton_link_colors'] = right['skeleton_links'] and numbers(
+        meta.get('skeleton_link_colors'), len(links), 3)
+    wrong = [key for key, holds in right.items() if not holds]
+    return f'{wrong[0]} is {meta.get(wrong[0])!r:.80}' if wrong else ''
