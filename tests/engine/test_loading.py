@@ -64,7 +64,7 @@ def with_few_keypoints(content):
 def test_weights_that_are_not_finite_are_named(tmp_path, name, value):
     """fault_08: not "0 persons"."""
     def spoil(content):
-        content['state_dict'][name].view(-1)[0] = value
+        content['state_dict'][name][0] = value
 
     with pytest.raises(ValueError, match=f'a.pth.*not finite .{name}'):
         changed(tmp_path, spoil)
