@@ -140,7 +140,7 @@ def keypoint_arguments(metainfo: dict) -> dict:
 def _set_codec(base: dict, changes: dict) -> None:
     """Write the codec to the config and the head."""
     if changes.get('type', base.codec.type) != base.codec.type:
-        base.codec, base.model.head.decoder = changes, deepcopy(changes)
+        base.codec = base.model.head.decoder = changes  # copied by both
     else:
         base.codec.update(changes)
         if 'decoder' in base.model.head:
