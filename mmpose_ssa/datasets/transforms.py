@@ -144,8 +144,13 @@ class SSARandomFlip(RandomFlip):
     CODES = dict(horizontal=1, vertical=0, diagonal=-1)  # of cv2.flip
 
     def transform(self, results: Dict) -> Dict:
-        """Flip image, boxes and keypoints, or do not; see the base class."""
+        """Flip image, boxes and keypoints, or do not; see the base class.
+
+        Raises:
+            ValueError: If the flip is one of other keypoints.
+        """
         image = results['img']
+        _check_flip_indices(results)
         # The base class reads `input_size`, which is (W, H), as (H, W)
         flipped = super().transform(dict(results, input_size=image.shape[:2]))
         del flipped['input_size']
@@ -296,6 +301,19 @@ class SSAResize(BottomupResize):
             f'side would exceed {self.max_ratio} times the input size',
             logger='current')
         return actual, self._ceil_to_multiple(actual, self.size_factor)
+
+
+def _check_flip_indices(results: Dict) -> None:
+    """Raise ValueError unless there is one index for each keypoint."""
+    keypoints, indices = (results.get('keypoints'),
+                          results.get('flip_indices'))
+    if keypoints is not None and indices is not None and (
+            len(indices) != keypoints.shape[1]):
+        raise ValueError(
+            f'{len(indices)} flip_indices for {keypoints.shape[1]} keypoints: '
+            'after a KeypointConverter the metainfo is that of other '
+            'keypoints; flip before it, or put the data set into a '
+            'CombinedDataset with the metainfo of the new ones')
 
 
 def _annotations(results: Dict) -> List[dict]:

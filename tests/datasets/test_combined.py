@@ -113,3 +113,20 @@ def test_what_would_not_repeat_is_refused(parts):
     parts[0]['pipeline'] = [dict(type='LoadCheckedImage')]
     with pytest.raises(ValueError, match='CheckedCocoDataset begins with Lo'):
         start_epoch(combined(parts, steps))
+
+
+def test_a_flip_of_other_keypoints_is_refused(parts):
+    """Whether the sample would be flipped or not."""
+    steps = steps_of(Config.fromfile(TINY))
+    alone = DATASETS.build(dict(
+        parts[1], pipeline=[steps[0], CONVERT, *steps[1:]]))
+    for _ in range(4):
+        with pytest.raises(ValueError, match='3 flip_indices for 17 keypoints'
+                           '.*CombinedDataset'):
+            alone[0]
+    before = DATASETS.build(dict(
+        parts[1], pipeline=[*steps[:4], CONVERT, *steps[4:]]))
+    fields = before[0]['data_samples'].gt_fields
+    assert fields.heatmaps.shape == (17, 16, 16)
+    assert fields.heatmap_mask.any(-1).any(-1).nonzero().ravel().tolist() == [
+        5, 11, 13]

@@ -1,0 +1,74 @@
+"""Damaged results are read as they are, or refused by name."""
+import json
+
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+from damage import FAST, SLOW, damaged
+from factories import COCO_NAMES, content, person, result
+from hypothesis import event, given
+
+from mmpose_ssa.apis.refined_results import read_results
+from mmpose_ssa.diagnosis.evaluator import diagnose
+
+POINTS = [(20 + 2 * k, 20 + k) for k in range(17)]
+TRUTH = content([person(POINTS)], names=COCO_NAMES)
+
+
+def good_results():
+    """Two persons in one image, with masks."""
+    mask = np.zeros((64, 64), np.uint8, order='F')
+    mask[18:40, 18:60] = 1
+    counts = coco_mask.encode(mask)['counts'].decode()
+    return [result(POINTS, bbox=[18, 18, 40, 20],
+                   segmentation=dict(size=[64, 64], counts=counts)),
+            result(POINTS[:5], .5, bbox=[18, 18, 40, 20],
+                   segmentation=dict(size=[64, 64], counts=counts))]
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp('results') / 'found.json'
+
+
+def check(results, path):
+    """Diagnosis and refining read them, or name what is wrong."""
+    try:
+        found = diagnose(TRUTH, results, (0, 1e10))
+    except ValueError as error:
+        assert 'result' in str(error) and len(str(error)) < 600
+        event('diagnosis: refused')
+    else:
+        assert -1 <= found.ap <= 1 and np.isfinite(found.ap)
+        event('diagnosis: right')
+    path.write_text(json.dumps(results))
+    try:
+        for one in read_results(path):
+            mask = one.get('segmentation')
+            if mask is not None:
+                assert coco_mask.decode(mask).shape == tuple(mask['size'])
+    except ValueError as error:
+        assert str(path) in str(error) and len(str(error)) < 600
+        event('refining: refused')
+    else:
+        event('refining: right')
+
+
+def test_good_results_are_right(path):
+    found = diagnose(TRUTH, good_results(), (0, 1e10))
+    assert found.ap == pytest.approx(1)
+    path.write_text(json.dumps(good_results()))
+    assert read_results(path) == good_results()
+
+
+@FAST
+@given(damaged(good_results()))
+def test_damaged_results(path, results):
+    check(results, path)
+
+
+@pytest.mark.slow
+@SLOW
+@given(damaged(good_results()))
+def test_damaged_results_at_length(path, results):
+    check(results, path)
