@@ -115,10 +115,15 @@ class LoadCheckedImage(LoadImage):
         """The content of a file that can be no endless one."""
         try:
             if not self.backend_args and '://' not in path:
-                status = os.stat(path)
+                # Bytes, which the locale does not change
+                name = path.encode('utf-8', 'surrogateescape')
+                name = name if os.name == 'posix' else path
+                status = os.stat(name)
                 if (not stat.S_ISREG(status.st_mode)
                         or status.st_size > 4 * self.max_pixels):
                     raise OSError('it is no file of an image')
+                with open(name, 'rb') as file:
+                    return file.read()
             return get(path, backend_args=self.backend_args)
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise FileNotFoundError(  # ValueError: no file can be named so

@@ -1,12 +1,14 @@
 """Images that are faulty, or not those that were annotated, are named."""
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from factories import person, write_annotations, write_images
+from factories import ROOT, person, write_annotations, write_images
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from mmpose.datasets.transforms import LoadImage
@@ -184,6 +186,22 @@ def test_files_without_end_are_not_read(tmp_path):
     for path in ('/dev/zero', fifo, sparse):
         with pytest.raises(ValueError, match=f'{path} cannot be read'):
             LoadCheckedImage()(dict(img_path=str(path)))
+
+
+def test_names_in_unicode_whatever_the_locale(tmp_path):
+    path = tmp_path / '人物 1.png'
+    path.write_bytes(cv2.imencode('.png', PIXELS)[1].tobytes())
+    code = ('import sys\n'
+            'from mmpose_ssa.datasets.loading import LoadCheckedImage\n'
+            'path = bytes.fromhex(sys.argv[1]).decode()\n'
+            "print(LoadCheckedImage()(dict(img_path=path))['img'].shape)")
+    environment = dict(os.environ, LC_ALL='C', PYTHONCOERCECLOCALE='0',
+                       PYTHONUTF8='0')
+    said = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code,
+         str(path).encode().hex()], cwd=ROOT, env=environment,
+        capture_output=True, text=True, check=True).stdout
+    assert said.endswith('(4, 6, 3)\n')
 
 
 @pytest.mark.parametrize('name', ['\0.jpg', '\udc80.jpg', 'a/../b.jpg'])
