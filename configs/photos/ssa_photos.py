@@ -10,7 +10,7 @@ refit(
         input_size=(256, 256),
         heatmap_size=(64, 64),
         token_stride=8,
-        sigma=1.5,
+        sigma=1.,
         nms_kernel=5,
         pair_targets=True,  # two in five images come without masks
         score_threshold=0.1),
@@ -90,12 +90,12 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=300, val_interval=5)
 optim_wrapper = dict(
     type='CPUAmpOptimWrapper',
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-4, weight_decay=1e-3),
+    optimizer=dict(_delete_=True, type='AdamW', lr=4e-4, weight_decay=1e-3),
     clip_grad=dict(max_norm=10.),
     paramwise_cfg=dict(
         norm_decay_mult=0.,
         bias_decay_mult=0.,
-        custom_keys=dict(backbone=dict(lr_mult=0.5))))
+        custom_keys=dict(backbone=dict(lr_mult=0.125))))
 auto_scale_lr = dict(enable=False)
 param_scheduler = [
     dict(
