@@ -86,11 +86,11 @@ train_dataloader = dict(
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader
 
-# schedule: a constant rate, whose moving average can be taken at any time
-train_cfg = dict(max_epochs=300, val_interval=5)
+# schedule: after ssa_photos_crops.py, whose weights `load_from` names
+train_cfg = dict(max_epochs=30, val_interval=2)
 optim_wrapper = dict(
     type='CPUAmpOptimWrapper',
-    optimizer=dict(_delete_=True, type='AdamW', lr=4e-4, weight_decay=1e-3),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1.5e-4, weight_decay=1e-3),
     clip_grad=dict(max_norm=10.),
     paramwise_cfg=dict(
         norm_decay_mult=0.,
@@ -99,7 +99,14 @@ optim_wrapper = dict(
 auto_scale_lr = dict(enable=False)
 param_scheduler = [
     dict(
-        type='LinearLR', start_factor=0.01, begin=0, end=200, by_epoch=False)
+        type='LinearLR', start_factor=0.1, begin=0, end=50, by_epoch=False),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=30,
+        end=30,
+        eta_min=1e-5,
+        by_epoch=True,
+        convert_to_iter_based=True)
 ]
 default_hooks = dict(
     logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2))

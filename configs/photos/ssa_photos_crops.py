@@ -13,3 +13,11 @@ for data in _base_.train_dataloader.dataset.datasets:
     for step in data.pipeline:
         step.update(crops.get(step.type, {}))
 del data, step
+
+# hours, over several sessions; the moving average can be taken at any time
+train_cfg = dict(max_epochs=150, val_interval=5)
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=150, end=150)
+]
