@@ -9,7 +9,6 @@ Pure: arrays in, arrays out; no argument is changed.
 from typing import Tuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 
 def instance_scores(persons: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -36,6 +35,7 @@ def person_maps(persons: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Returns:
         (P, L) maps with maximum 1.
     """
+    from scipy.sparse import csr_array  # slow to import, needed only here
     found = persons >= 0
     counts = found.sum(axis=1)
     if not counts.all():
