@@ -45,7 +45,7 @@ lint: setup
 	$(python) -m mypy
 
 docs: $(stamps)/docs
-	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict
 	@echo 'Open site/index.html; for its search: python -m http.server -d site'
 
 # Hours for all core modules; MODULES='mmpose_ssa.models.losses*' for one

@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CARRIED = ('configs', 'weights/ssa_demo.pth', 'model-index.yml')
+BUNDLED = ('configs', 'weights/ssa_demo.pth', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):
@@ -20,7 +20,7 @@ class BuildWithConfigs(build_py):
             return
         target = Path(self.build_lib) / 'mmpose_ssa/.mim'
         shutil.rmtree(target, ignore_errors=True)
-        for name in CARRIED:
+        for name in BUNDLED:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             if Path(name).is_dir():
                 shutil.copytree(name, target / name,

@@ -67,6 +67,34 @@ def test_links_lead_to_files(page):
             assert (page.parent / target).is_file(), target
 
 
+@pytest.mark.parametrize('page', PAGES[1:],
+                         ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_of_the_site_stay_in_it(page):
+    for match in LINK.finditer(page.read_text()):
+        target = (match[1] or match[2]).partition('#')[0]
+        if '://' not in target:
+            assert (page.parent / target).resolve().is_relative_to(
+                ROOT / 'docs'), target
+
+
+def anchors(page: Path) -> set:
+    """The headings as the site and GitHub write them into addresses."""
+    text = re.sub(r'^```.*?^```$', '', page.read_text(),
+                  flags=re.MULTILINE | re.DOTALL)
+    return {
+        re.sub(r'\s+', '-', re.sub(r'[^\w\s-]', '', heading).strip().lower())
+        for heading in re.findall(r'^#+ (.+)$', text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_headings(page):
+    for match in LINK.finditer(page.read_text()):
+        target, _, anchor = (match[1] or match[2]).partition('#')
+        if anchor and '://' not in target:
+            assert anchor in anchors(
+                page.parent / target if target else page), anchor
+
+
 @pytest.mark.parametrize('page', [*PAGES, ROOT / 'CONTRIBUTING.md'],
                          ids=lambda p: str(p.relative_to(ROOT)))
 def test_named_files_exist(page):

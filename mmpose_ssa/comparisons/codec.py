@@ -127,8 +127,8 @@ class TagGrouping(AssociativeEmbedding):
             - heatmaps: R arrays (K, h, w) float32, the coarsest first.
             - heatmap_mask: R arrays (1, h, w) uint8, the coarsest first.
             - keypoint_indices: (N', K, 2) int64, of the N' persons with a
-              labelled keypoint inside: its row-major cell in the coarsest
-              heatmap, and whether it is one.
+                labelled keypoint inside: its row-major cell in the coarsest
+                heatmap, and whether it is one.
 
         Raises:
             ValueError: If K is another, or there is no mask of that size.

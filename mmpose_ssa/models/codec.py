@@ -105,12 +105,13 @@ class AttentionGrouping(BaseKeypointCodec):
         Returns:
             - heatmaps: (K, H/4, W/4) float32, of all persons.
             - Of the N' persons that can supervise the attention, those with a
-              visible keypoint inside and a mask that is not empty:
-              keypoint_tokens (N', K) int64, keypoint_weights (N', K) float32
-              (1 where visible and inside), instance_masks (N', H/4, W/4).
+                visible keypoint inside and a mask that is not empty:
+                keypoint_tokens (N', K) int64, keypoint_weights (N', K)
+                float32 (1 where visible and inside), instance_masks
+                (N', H/4, W/4).
             - With ``pair_targets`` after them tokens and weights of those
-              without a mask who have a visible keypoint inside and are no
-              crowd; and pair_targets (N'', h, w) int8 of all of these.
+                without a mask who have a visible keypoint inside and are no
+                crowd; and pair_targets (N'', h, w) int8 of all of these.
 
         Raises:
             ValueError: If there are no masks, or not N of them.
