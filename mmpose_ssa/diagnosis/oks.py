@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from .results import MAX_PERSONS, Truth, quiet
+from .results import MAX_PERSONS, Truth, without_printing
 
 OKS_THRESHOLDS = np.linspace(.5, .95, 10)
 
@@ -21,7 +21,7 @@ def coco_evaluation(truth: Truth, persons: List[dict]) -> COCOeval:
     """Prepare COCO's evaluation of persons of any number of keypoints."""
     found = COCO()
     found.dataset = dict(truth.coco.dataset, annotations=persons)
-    with quiet():
+    with without_printing():
         found.createIndex()
         coco_eval = COCOeval(truth.coco, found, 'keypoints')
     coco_eval.params.kpt_oks_sigmas = truth.sigmas
@@ -51,7 +51,7 @@ class OksEvaluation:
         params.maxDets = [MAX_PERSONS]
         params.areaRng, params.areaRngLbl = [list(area_range)], ['all']
         params.iouThrs = np.array(thresholds)
-        with quiet():
+        with without_printing():
             self._coco_eval.evaluate()
 
     def of(self, persons: List[dict]) -> 'OksEvaluation':
@@ -81,7 +81,7 @@ class OksEvaluation:
         Raises:
             ValueError: If no person of these areas is annotated.
         """
-        with quiet():
+        with without_printing():
             self._coco_eval.accumulate()
         precision = self._coco_eval.eval['precision']
         if (precision < 0).all():

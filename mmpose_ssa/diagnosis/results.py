@@ -76,7 +76,7 @@ def read_truth(dataset: dict,
     if not any(ann['num_keypoints'] for ann in annotations):
         raise ValueError('no person has a labelled keypoint: give the '
                          'annotations of a labelled split')
-    with quiet():
+    with without_printing():
         coco = COCO()
         coco.dataset = dict(images=checked['images'], categories=[category],
                             annotations=annotations)
@@ -121,7 +121,7 @@ def read_results(results: list, truth: Truth) -> List[dict]:
     # masks and the like are not needed
     kept = [{key: copy.copy(result[key]) for key in RESULT_KEYS
              if key in result} for result in results]
-    with quiet():
+    with without_printing():
         persons = truth.coco.loadRes(kept).anns.values()
     return _best_of_images([
         dict(person, index=index) for index, person in enumerate(persons)
@@ -193,6 +193,6 @@ def _best_of_images(persons: List[dict]) -> List[dict]:
     return [p for image in images.values() for p in image[:MAX_PERSONS]]
 
 
-def quiet() -> contextlib.AbstractContextManager:
+def without_printing() -> contextlib.AbstractContextManager:
     """Suppress what the COCO tools print."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -3,14 +3,13 @@
 Imported before anything that needs MMPose, so that a missing package is
 answered with the commands that install it.
 """
-import warnings
 from importlib.util import find_spec
+
+from .quiet import silence_foreign_warnings
 
 NEEDED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose')
 
-# Said by other packages of themselves: nothing that a user could act on
-for _message in ('pkg_resources is deprecated', 'The metainfo config file'):
-    warnings.filterwarnings('ignore', message=_message)
+silence_foreign_warnings()  # before the imports that warn
 
 _missing = [name for name in NEEDED if find_spec(name) is None]
 if _missing:

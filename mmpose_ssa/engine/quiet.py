@@ -1,7 +1,7 @@
 """Warnings of other packages that tell a user nothing, in one place."""
 import warnings
 
-# What begins so is not shown
+# Beginnings of the warnings that are not shown
 SILENCED = (
     'pkg_resources is deprecated',  # MMEngine's import of it
     'The metainfo config file .* A matched config file',  # MMPose found it

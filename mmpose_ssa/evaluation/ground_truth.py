@@ -1,6 +1,4 @@
 """The annotations that metrics evaluate against, read once and checked."""
-import contextlib
-import io
 from typing import Optional, Tuple, Union
 
 from mmengine.logging import MessageHub
@@ -8,6 +6,7 @@ from xtcocotools.coco import COCO
 
 from ..annotations.checks import Rules
 from ..datasets.coco import read_annotations
+from ..diagnosis.results import without_printing
 
 PERSON_ID = 1  # COCO's category
 
@@ -50,11 +49,6 @@ def read_ground_truth(ann_file: str, rules: Rules,
     # Of the number 0, COCO's evaluation would find nobody
     for number, ann in enumerate(checked.dataset.get('annotations', ()), 1):
         ann['id'] = number
-    with quiet():
+    with without_printing():
         coco = COCO(ann_file, ann_data=checked.dataset)
     return coco, checked.person.get('id', PERSON_ID)
-
-
-def quiet() -> contextlib.AbstractContextManager:
-    """Swallow what the COCO tools print."""
-    return contextlib.redirect_stdout(io.StringIO())

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..decoding.refinement import keypoint_extents
 from ..diagnosis.oks import coco_evaluation
-from ..diagnosis.results import Truth, quiet
+from ..diagnosis.results import Truth, without_printing
 
 # In the order in which COCO summarizes them
 METRICS = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR')
@@ -27,7 +27,7 @@ def keypoint_metrics(truth: Truth, results: List[dict]) -> Dict[str, float]:
         _detection(result, number, truth.category)
         for number, result in enumerate(results, start=1)
     ])
-    with quiet():
+    with without_printing():
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -15,7 +15,8 @@ from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
 from ..annotations.checks import Rules
-from .ground_truth import PERSON_ID, announced, quiet, read_ground_truth
+from ..diagnosis.results import without_printing
+from .ground_truth import PERSON_ID, announced, read_ground_truth
 
 # Table 3: metric -> (array, IoU threshold, size class, proposals)
 TABLE_3 = {
@@ -192,7 +193,7 @@ def evaluate_masks(coco: COCO, detections: List[dict]) -> Dict[str, float]:
         raise ValueError(
             f'predictions for the images {sorted(unknown)[:5]}, which are '
             'not in the annotation file: give the file of the tested images')
-    with quiet():
+    with without_printing():
         evaluation = COCOeval(coco, coco.loadRes(detections), 'segm')
         evaluation.params.maxDets = [1, 10, 20]
         evaluation.evaluate()
