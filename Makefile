@@ -36,7 +36,7 @@ demo: setup
 	$(python) tools/demo.py
 
 test: setup
-	$(python) -m pytest tests -m 'not slow and not gpu'
+	$(python) -m pytest tests -n auto --dist worksteal -m 'not slow and not gpu'
 
 lint: setup
 	$(python) -m ruff check .

@@ -7,7 +7,7 @@ import pytest
 from factories import COCO_MINI, CROWDPOSE_MINI, DATA
 
 # The tensors are small: more threads would only wait for each other.
-os.environ.setdefault('OMP_NUM_THREADS', '2')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 def pytest_addoption(parser):

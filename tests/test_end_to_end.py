@@ -96,7 +96,7 @@ def test_bad_validation_data_end_the_training_before_it_begins(
     cfg = config(scenes, tmp_path / 'bad', **{
         'val_dataloader.dataset.ann_file': str(tmp_path / 'bad.json')})
     runner = Runner.from_cfg(cfg)
-    with pytest.raises(ValueError, match="bad.json .*'segmentation'"):
+    with pytest.raises(ValueError, match='bad.json .*without segmentation'):
         runner.train()
     assert runner.iter == 0
 

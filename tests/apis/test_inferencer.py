@@ -253,10 +253,12 @@ def test_another_skeleton(tmp_path, images):
 
 def test_the_data_set_of_the_checkpoint_counts(tmp_path, checkpoint):
     weights = torch.load(checkpoint, weights_only=False)
-    weights['meta'] = dict(dataset_meta=dict(dataset_name='mine'))
+    model = load_estimator(Config.fromfile(TINY), checkpoint)
+    mine = dict(model.dataset_meta, dataset_name='mine')
+    weights['meta'] = dict(dataset_meta=mine)
     torch.save(weights, tmp_path / 'mine.pth')
     model = load_estimator(Config.fromfile(TINY), str(tmp_path / 'mine.pth'))
-    assert model.dataset_meta == dict(dataset_name='mine')
+    assert model.dataset_meta['dataset_name'] == 'mine'
 
 
 # --- inputs and files -------------------------------------------------------

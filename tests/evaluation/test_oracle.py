@@ -294,9 +294,9 @@ def test_mistakes_are_told_with_their_remedy(
 
 
 @pytest.mark.parametrize('words, change', [
-    ("annotation 2 .*persons.json .*'segmentation'",
+    (r'persons.json .* without segmentation \(1: id 2\)',
      lambda content: content['annotations'][1].pop('segmentation')),
-    (r'annotation 2: .*\[1, 2, 3, 4\].* masks of all labelled persons',
+    (r'persons.json .* segmentation \(1: id 2; .*\[1, 2, 3, 4\]',
      lambda content: content['annotations'][1].update(
          segmentation=[[1, 2, 3, 4]])),
     (r'persons.json .*keypoints .* 51 .*\(2: id',

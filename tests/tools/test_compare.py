@@ -194,7 +194,8 @@ def test_lost_weights_are_named(tmp_path, scenes, configs, trained, capsys):
                  tmp_path]
     command(*arguments)
     folder = next((tmp_path / 'both').iterdir())
-    (folder / 'last_checkpoint').unlink()
+    for weights in [*folder.glob('*.pth'), folder / 'last_checkpoint']:
+        weights.unlink()
     said = refusal(capsys, compare.main, *arguments)
     assert re.match(f'{folder} has a result .* weights are missing', said)
 
