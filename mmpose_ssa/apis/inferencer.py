@@ -137,11 +137,7 @@ class SSAInferencer:
         """
         images = find_images(inputs)
         if out_dir is not None:
-            names = [name for name, _ in images]
-            double = max(names, key=names.count)
-            if names.count(double) > 1:
-                raise ValueError(f'two images are named {double!r} and would '
-                                 'overwrite each other: predict them apart')
+            _check_names(images)
         return self._predict(images, kpt_thr, return_vis, out_dir, attention)
 
     def infer(self, image: np.ndarray) -> PoseDataSample:
@@ -248,7 +244,7 @@ def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TypeError: If an input is neither a path nor an array.
+        TypeError: If an input is neither a path nor an array of uint8.
         ValueError: If there are none.
     """
     if not isinstance(inputs, (list, tuple)):
@@ -256,6 +252,9 @@ def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
     images: List[NamedImage] = []
     for given in inputs:
         if isinstance(given, np.ndarray):
+            if given.dtype != np.uint8:
+                raise TypeError(f'an image array is of {given.dtype}: give '
+                                'BGR of uint8, (H, W, 3)')
             images.append((str(len(images)), given))
         elif isinstance(given, (str, Path)):
             images += [(Path(path).stem, path) for path in _files(str(given))]
@@ -266,6 +265,20 @@ def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
     if not images:
         raise ValueError('no image given: give one at least')
     return images
+
+
+def _check_names(images: List[Tuple[str, Image]]) -> None:
+    """Raise ValueError if two images would be written to one picture."""
+    first: Dict[str, Image] = {}
+    for name, image in images:
+        if name in first:
+            which = ' and '.join(
+                given if isinstance(given, str) else 'an array'
+                for given in (first[name], image))
+            raise ValueError(
+                f'two images are named {name!r} and would overwrite each '
+                f'other ({which}): predict them apart')
+        first[name] = image
 
 
 def _files(path: str) -> List[str]:

@@ -28,7 +28,7 @@ def read_config(config: Union[str, Config]) -> Config:
     _check_config_file(config)
     try:
         return Config.fromfile(config)
-    except (NameError, OSError, SyntaxError) as error:
+    except Exception as error:  # whatever the file's own code raises
         raise ValueError(f'{config} cannot be read as a config, give the .py '
                          f'file of one: {error}') from error
 
@@ -95,7 +95,8 @@ def load_estimator(cfg: Config,
     except RuntimeError as error:
         raise ValueError(
             f'{checkpoint} does not fit the model of {cfg.filename}: give '
-            f'the config with which it was trained ({error})') from error
+            f'the config with which it was trained ({_short(error)})'
+        ) from error
     except OSError as error:
         raise ValueError(f'{checkpoint} may not be read: change its '
                          f'permissions ({error})') from error
@@ -112,6 +113,14 @@ def load_estimator(cfg: Config,
                              f'({fault})')
         model.dataset_meta = meta
     return model
+
+
+def _short(error: RuntimeError, most: int = 3) -> str:
+    """The first lines of PyTorch's list of what does not fit."""
+    lines = [line.strip()[:200] for line in str(error).splitlines()]
+    more = len(lines) - 1 - most
+    kept = ' '.join(lines[:1 + most])
+    return f'{kept} ... and {more} more' if more > 0 else kept
 
 
 def metainfo_fault(meta: dict) -> str:

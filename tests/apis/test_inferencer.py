@@ -1,5 +1,6 @@
 """Images in; pictures, attention and COCO results out."""
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -379,10 +380,24 @@ def test_mistakes_are_told_with_their_cure(tmp_path, capsys, checkpoint,
 def test_two_images_of_one_name(inferencer, images, tmp_path):
     (tmp_path / '7.png').touch()
     both = [images[0], str(tmp_path / '7.png')]
-    with pytest.raises(ValueError, match="two images are named '7'"):
+    with pytest.raises(ValueError, match="two images are named '7'") as told:
         inferencer(both, out_dir=tmp_path / 'out')
+    assert ' and '.join(both) in str(told.value)
     assert not (tmp_path / 'out').exists()
     inferencer(both)  # nothing is overwritten where nothing is written
+
+
+def test_an_image_of_floats_is_refused():
+    with pytest.raises(TypeError, match='float64: give BGR of uint8'):
+        find_images(np.zeros((4, 5, 3)))
+
+
+def test_a_long_list_of_what_does_not_fit_is_cut(checkpoint):
+    with pytest.raises(ValueError, match='does not fit') as told:
+        load_estimator(
+            Config.fromfile(CONFIGS / 'ssa/ssa_r50_640.py'), checkpoint)
+    assert re.search(r'\.\.\. and \d+ more\)$', str(told.value))
+    assert len(str(told.value)) < 1500
 
 
 def test_weights_of_another_model(tmp_path, checkpoint):
