@@ -1,1 +1,1 @@
-"""COCO annotation files, read and checked; numpy and pycocotools only."""
+"""COCO annotation files, read and checked; without torch and MMPose."""

@@ -16,12 +16,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
+from ..decoding.refinement import AREA_OF_BOX
 from .findings import Findings
 from .segmentations import MAX_PIXELS, MAX_SIDE, mask_area, plain_segmentation
 
 Entry = Dict[str, Any]
 
-AREA_OF_BOX = .53  # a person's share of its box
 FARTHEST = 1e6  # pixels: no coordinate is larger
 LARGEST_ID = 2**53  # evaluations hold ids as floats
 

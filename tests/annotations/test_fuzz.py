@@ -12,18 +12,15 @@ import math
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
+from damage import FAST, SLOW, damaged
 from factories import content, person, rectangle
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
 from mmpose_ssa.annotations.checks import Rules, check_annotations
 from mmpose_ssa.annotations.reading import parse_json
-
-FAST = settings(max_examples=200, deadline=None, derandomize=True,
-                database=None, suppress_health_check=list(HealthCheck))
-SLOW = settings(FAST, max_examples=5000)
 
 SIDE = 40
 RULES = {
@@ -50,66 +47,6 @@ def good_file():
                segmentation=dict(size=[SIDE, SIDE], counts=plain)),
     ]
     return content(persons, {1: (SIDE, SIDE), 2: (30, SIDE)}, ['a', 'b'])
-
-
-NUMBERS = st.one_of(
-    st.integers(-3, SIDE + 3), st.floats(-50, 90), st.floats(),
-    st.integers(), st.sampled_from([0, -1, 1e10, -1e300, 2**31, 2**32, 2**53,
-                                    2**63, 10**400, 32767, .45, .5]))
-JUNK = st.recursive(
-    st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=8),
-              st.sampled_from(['', '1', 'person', 'counts', '0' * 50, 'P'])),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=8),
-        st.dictionaries(st.sampled_from(['size', 'counts', 'id', 'x']), inner,
-                        max_size=3)), max_leaves=9)
-
-
-def places(entry, path=()):
-    """The paths to all values inside JSON content."""
-    keys = (entry if isinstance(entry, dict)
-            else range(len(entry)) if isinstance(entry, list) else ())
-    for key in keys:
-        yield (*path, key)
-        yield from places(entry[key], (*path, key))
-
-
-@st.composite
-def damaged_files(draw):
-    """A good file with one to three entries changed."""
-    file = good_file()
-    for _ in range(draw(st.integers(1, 3))):
-        *way, last = draw(st.sampled_from(list(places(file))))
-        parent = file
-        for key in way:
-            parent = parent[key]
-        kind = draw(st.sampled_from(['replace', 'replace', 'remove', 'copy',
-                                     'cut', 'swap']))
-        value = parent[last]
-        if kind == 'remove':
-            del parent[last]
-        elif kind == 'copy' and isinstance(parent, list):
-            parent.insert(draw(st.integers(0, len(parent))),
-                          copy.deepcopy(value))
-        elif kind == 'cut' and isinstance(value, (list, str)) and value:
-            parent[last] = value[:draw(st.integers(0, len(value) - 1))]
-        elif kind == 'swap':
-            *_, other = draw(st.sampled_from(list(places(good_file()))))
-            parent[last] = draw(st.sampled_from(
-                [v for v in _values(good_file(), other)] or [None]))
-        else:
-            parent[last] = draw(JUNK)
-    return file
-
-
-def _values(entry, key):
-    """What stands under a key, anywhere in JSON content."""
-    for path in places(entry):
-        if path[-1] == key:
-            value = entry
-            for step in path:
-                value = value[step]
-            yield value
 
 
 def outcome_of(file, name):
@@ -184,14 +121,14 @@ def test_the_good_file_is_right():
 
 
 @FAST
-@given(damaged_files(), st.sampled_from(list(RULES)))
+@given(damaged(good_file()), st.sampled_from(list(RULES)))
 def test_damaged_annotations(file, name):
     event(f'{name}: {outcome_of(file, name)}')
 
 
 @pytest.mark.slow
 @SLOW
-@given(damaged_files(), st.sampled_from(list(RULES)))
+@given(damaged(good_file()), st.sampled_from(list(RULES)))
 def test_damaged_annotations_at_length(file, name):
     event(f'{name}: {outcome_of(file, name)}')
 
