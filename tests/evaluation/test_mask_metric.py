@@ -30,9 +30,9 @@ def rle(mask):
     return coco_mask.encode(np.asfortranarray(mask))
 
 
-def person(ann_id, image_id, x, y, w, h, labelled=True, **extra):
-    """A rectangular person."""
-    return factories.person([(x + 1, y + 1, 2 * labelled)], ann_id, image_id,
+def person(ann_id, image_id, x, y, w, h, v=2, **extra):
+    """A rectangular person with one keypoint of visibility ``v``."""
+    return factories.person([(x + 1, y + 1, v)], ann_id, image_id,
                             box=(x, y, x + w, y + h), **extra)
 
 
@@ -117,9 +117,11 @@ def test_an_image_not_predicted_counts_as_missed(tmp_path):
     assert metrics['AR20'] == .5
 
 
-def test_persons_without_keypoints(tmp_path):
-    people = [person(1, 1, 0, 0, 50, 100),
-              person(2, 1, 60, 0, 50, 100, labelled=False)]
+@pytest.mark.parametrize('v', [1, 2, .45])
+def test_persons_without_keypoints(tmp_path, v):
+    """Hidden keypoints are labelled, and so are confidences."""
+    people = [person(1, 1, 0, 0, 50, 100, v=v),
+              person(2, 1, 60, 0, 50, 100, v=0)]
     path = write(tmp_path, people)
     labelled = sample(1, [rle(box_mask(0, 0, 50, 100))], [.5])
     both = sample(1, [rle(box_mask(60, 0, 50, 100)),
