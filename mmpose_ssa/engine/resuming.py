@@ -39,13 +39,15 @@ class StrictResuming(Hook):
         if not runner._resume:
             return
         name = runner._load_from or f'the checkpoint of {runner.work_dir}'
+        weights = misfit(runner.model, checkpoint)
         fault = for_all(missing(runner, checkpoint))
         if fault:
+            also = f'; but not all of them fit ({weights})' if weights else ''
             raise ToldError(
                 f'{name} holds no {fault}: it cannot be resumed, as a best_'
                 '*.pth or published weights cannot. To begin a training with '
-                'its weights, give it as load_from instead of --resume')
-        fault = misfit(runner.model, checkpoint) or for_all(
+                f'its weights, give it as load_from instead of --resume{also}')
+        fault = weights or for_all(
             optimizer_misfit(runner.optim_wrapper, checkpoint['optimizer'])
             or schedule_misfit(runner.param_schedulers, checkpoint))
         if fault:

@@ -44,6 +44,15 @@ def test_the_best_holds_no_optimizer(trained, tmp_path):
         runner.train()
 
 
+def test_weights_that_would_not_even_begin_a_training_are_named(changed):
+    def change(content):
+        content['state_dict'][WEIGHT] = torch.zeros(3)
+        del content['optimizer']
+    with pytest.raises(ToldError, match='(?s)a.pth holds no optimizer:.*'
+                       rf'not all of them fit.*{WEIGHT}.*\[3\]'):
+        changed(change).train()
+
+
 @pytest.mark.parametrize('part', ['optimizer', 'param_schedulers', 'meta',
                                   'message_hub'])
 def test_a_missing_part_is_named(changed, part):
