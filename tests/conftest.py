@@ -1,6 +1,7 @@
 """Fixtures and options of all tests; builders are in ``factories.py``."""
 import os
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -20,6 +21,15 @@ def pytest_addoption(parser):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope='module')
+def outcomes():
+    """Counts what becomes of damaged input; ``pytest -s`` prints it."""
+    counts = Counter()
+    yield counts
+    for name, count in sorted(counts.items()):
+        print(f'\n{count:6,} {name}', end='')
 
 
 @pytest.fixture
