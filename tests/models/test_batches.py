@@ -6,16 +6,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from factories import CONFIGS, TINY, noise
+from factories import CONFIGS, DEMO, TINY, noise
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
 from numpy.testing import assert_allclose, assert_array_equal
+
+from mmpose_ssa.models.estimator import FastEstimator
 
 pytestmark = pytest.mark.usefixtures('mmpose')
 
 HIGHERHRNET, DEKR, CID = (CONFIGS / f'comparisons/{name}.py' for name in (
     'higherhrnet_demo', 'dekr_demo', 'cid_hrnet_w32_512'))
+EVERY = sorted(path for path in CONFIGS.rglob('*.py')
+               if path.parent.name != '_base_')
+# one of each kind of backbone
+SOME = (DEMO, HIGHERHRNET, CID, CONFIGS / 'photos/ssa_photos.py',
+        CONFIGS / 'demo/transpose_demo.py')
 # (height, width); those of one size lie apart
 SHAPES = (64, 64), (64, 130), (100, 64), (64, 130), (64, 64), (64, 250)
 
@@ -166,3 +174,75 @@ def test_a_norm_with_its_activation_is_a_norm_and_an_activation(rng):
                      lambda norm: norm)]
     assert torch.equal(*heatmaps[:2])
     assert (heatmaps[0] - heatmaps[2]).abs().max() > .01
+
+
+@pytest.mark.parametrize('name', [
+    'tf_efficientnet_lite0', 'test_efficientnet', 'test_resnet',
+    'test_byobnet', 'test_convnext', 'test_nfnet'])
+@pytest.mark.parametrize('step', ['test_step', 'val_step'])
+def test_backbones_of_timm_compute_the_same(rng, name, step):
+    """Whatever they have for norms and activations."""
+    pytest.importorskip('timm')
+    cfg = Config.fromfile(TINY)
+    levels = (1, 2) if 'convnext' in name else (2, 3)
+    cfg.model.backbone = dict(
+        type='TimmBackbone', model_name=name, out_indices=levels,
+        join_stride=8, join_channels=cfg.model.neck.in_channels)
+    model = build(cfg, output_heatmaps=True)
+    batch = batch_of(cfg, [noise(rng, 64, 96)])
+    inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    expected = plain_heatmaps(model, inputs.contiguous(
+        memory_format=model.memory_format))
+    found, = getattr(model, step)(batch)
+    assert expected.std() > .01
+    assert torch.equal(found.pred_fields.heatmaps, expected[0].detach())
+
+
+def tensors(features):
+    """All tensors that a head is given."""
+    for part in features:
+        if hasattr(part, 'rows'):  # attention
+            yield from tensors(getattr(part, 'parts', None)
+                               or (part.q, part.k))
+        elif isinstance(part, torch.Tensor):
+            yield part
+        else:
+            yield from tensors(part)
+
+
+def assert_head_is_given_what_the_modules_compute(rng, path):
+    cfg = Config.fromfile(path)
+    if cfg.model.backbone.type == 'TimmBackbone':
+        pytest.importorskip('timm')
+        cfg.model.backbone.pretrained = None
+    cfg.model.pop('refiner', None)  # looks at crops afterwards
+    model = build(cfg, flip_test=False)
+    seen = []
+    model.head.predict = lambda feats, *_, **__: seen.append(feats)
+    model.add_pred_to_datasample = lambda *given: given[-1]
+    bottom_up = isinstance(model, FastEstimator)
+    w, h = (128, 64) if bottom_up else cfg.codec.input_size
+    image = torch.from_numpy(noise(rng, h, w)).permute(2, 0, 1)
+    batch = dict(inputs=[image], data_samples=[PoseDataSample(
+        metainfo=dict(input_size=(w, h)))])
+    inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    model.test_step(batch)
+    features = model.backbone(inputs.contiguous(memory_format=getattr(
+        model, 'memory_format', torch.contiguous_format)))
+    if model.with_neck:
+        features = model.neck(features)
+    found, expected = list(tensors(seen[0])), list(tensors(features))
+    assert len(found) == len(expected) > 0
+    for ours, plain in zip(found, expected):
+        assert plain.std() > 1e-3 and torch.equal(ours, plain)
+
+
+@pytest.mark.parametrize('path', SOME, ids=lambda path: path.stem)
+def test_heads_are_given_what_the_modules_compute(rng, path):
+    assert_head_is_given_what_the_modules_compute(rng, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', EVERY, ids=lambda path: path.stem)
+def test_the_head_of_every_config(rng, path):
+    assert_head_is_given_what_the_modules_compute(rng, path)
