@@ -2,6 +2,9 @@
 
 What a config needs: ``custom_imports = dict(imports=['mmpose_ssa.register'],
 allow_failed_imports=False)``.
+
+It also sets ``sys.excepthook``: a run that ends in an error of ours shows the
+error's text and no traceback, see :func:`.engine.errors.show_text_alone`.
 """
 from .engine import compat  # noqa: F401  before MMPose  # isort: split
 
@@ -9,6 +12,9 @@ from . import comparisons  # noqa: F401
 from .datasets import coco, loading, transforms  # noqa: F401
 from .engine import (long_runs, optim, reproducibility, resuming,  # noqa: F401
                      strict_testing, training_budget)
+from .engine.errors import show_text_alone
 from .evaluation import coco_metric, mask_metric  # noqa: F401
 from .models import (codec, encoder, estimator, head, losses,  # noqa: F401
                      timm_backbone)
+
+show_text_alone()

@@ -39,15 +39,15 @@ from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
-from .errors import ToldError
+from .errors import RunError
 from .unpickling import UNSAFE_LOAD, CheckpointError, read
 
 
-class DownloadError(ToldError, ConnectionError):
+class DownloadError(RunError, ConnectionError):
     """Weights that cannot be fetched; its text names the ways out."""
 
 
-class WriteError(ToldError, OSError):
+class WriteError(RunError, OSError):
     """A checkpoint that could not be written; its text names what is lost."""
 
 

@@ -2,19 +2,27 @@
 import sys
 
 
-class ToldError(ValueError):
-    """An error that is shown as its text alone where nothing catches it.
+class RunError(ValueError):
+    """A training or a test cannot go on, or not begin; its text says why.
 
-    A training ends with one paragraph that says what happened and what to do,
-    not with the fifty lines of the calls that led there.
+    After :func:`show_text_alone` the run ends with that one paragraph, which
+    says what happened and what to do, and not with the fifty lines of the
+    calls that led there.
     """
 
 
-def _show(kind, error, trace, otherwise=sys.excepthook) -> None:
-    if isinstance(error, ToldError):
-        print(f'\n{kind.__name__}: {error}', file=sys.stderr)
-    else:
-        otherwise(kind, error, trace)
+def show_text_alone() -> None:
+    """Show a :class:`RunError` that nothing catches as its text alone.
 
+    Other errors are shown as before. Changes ``sys.excepthook`` of the whole
+    process: called by :mod:`mmpose_ssa.register`, which runs import.
+    """
+    otherwise = sys.excepthook
 
-sys.excepthook = _show
+    def show(kind, error, trace) -> None:
+        if isinstance(error, RunError):
+            print(f'\n{kind.__name__}: {error}', file=sys.stderr)
+        else:
+            otherwise(kind, error, trace)
+
+    sys.excepthook = show

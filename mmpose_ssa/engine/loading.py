@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
 
-from .errors import ToldError
+from .errors import RunError
 from .strict_testing import not_finite
 
 
@@ -90,7 +90,7 @@ def load_estimator(cfg: Config,
     model = init_model(cfg, None, device)
     try:
         loaded = load_checkpoint(model, str(checkpoint), 'cpu', strict=True)
-    except ToldError:  # it names file and cure
+    except RunError:  # it names file and cure
         raise
     except RuntimeError as error:
         raise ValueError(

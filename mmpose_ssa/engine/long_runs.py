@@ -23,7 +23,7 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
 from .checkpoints import newest_whole, write
-from .errors import ToldError
+from .errors import RunError
 from .strict_testing import for_all, not_finite
 
 try:
@@ -56,7 +56,7 @@ class StopAtNonFiniteLoss(Hook):
         """Look at the loss; MMEngine has moved it to the CPU already.
 
         Raises:
-            ToldError: With epoch, iteration, the parts of the loss that are
+            RunError: With epoch, iteration, the parts of the loss that are
                 not finite, and the last good checkpoint.
         """
         losses = {name: value.item() for name, value in outputs.items()
@@ -64,7 +64,7 @@ class StopAtNonFiniteLoss(Hook):
         bad = [f'{name} is {value}' for name, value in losses.items()
                if not math.isfinite(value)]
         if bad:
-            raise ToldError(
+            raise RunError(
                 f'{", ".join(bad)} in epoch {runner.epoch + 1}, iteration '
                 f'{batch_idx + 1}: the training diverged and is stopped. '
                 f'{way_back(runner)}')
@@ -194,7 +194,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _refuse_spoilt(self, runner: Runner) -> None:
         spoilt = not_finite(runner.model)
         if spoilt:
-            raise ToldError(
+            raise RunError(
                 f'weights are not finite after epoch {runner.epoch + 1} '
                 f'({spoilt}): they are not saved, and the training is '
                 f'stopped. {way_back(runner)}')
@@ -215,13 +215,13 @@ class OneRunPerFolder(Hook):
         """Lock the folder, before anything in it is removed.
 
         Raises:
-            ToldError: In all processes of the run, if another one trains
+            RunError: In all processes of the run, if another one trains
                 there or the folder cannot be written to.
         """
         fault = self._lock(runner.work_dir) if is_main_process() else None
         fault = for_all(fault)
         if fault:
-            raise ToldError(fault)
+            raise RunError(fault)
 
     def _lock(self, folder: str) -> Optional[str]:
         path = os.path.join(folder, 'training.lock')

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from torch.optim import Optimizer
 
-from .errors import ToldError
+from .errors import RunError
 from .strict_testing import for_all, misfit
 
 NEEDED = ('state_dict', 'meta', 'message_hub', 'optimizer')
@@ -33,7 +33,7 @@ class StrictResuming(Hook):
             checkpoint: Read, not loaded yet.
 
         Raises:
-            ToldError: If it lacks a part, or weights, optimizer or schedule
+            RunError: If it lacks a part, or weights, optimizer or schedule
                 are those of another config.
         """
         if not runner._resume:
@@ -43,7 +43,7 @@ class StrictResuming(Hook):
         fault = for_all(missing(runner, checkpoint))
         if fault:
             also = f'; but not all of them fit ({weights})' if weights else ''
-            raise ToldError(
+            raise RunError(
                 f'{name} holds no {fault}: it cannot be resumed, as a best_'
                 '*.pth or published weights cannot. To begin a training with '
                 f'its weights, give it as load_from instead of --resume{also}')
@@ -51,7 +51,7 @@ class StrictResuming(Hook):
             optimizer_misfit(runner.optim_wrapper, checkpoint['optimizer'])
             or schedule_misfit(runner.param_schedulers, checkpoint))
         if fault:
-            raise ToldError(
+            raise RunError(
                 f'{name} does not fit the training of {runner.cfg.filename}: '
                 'resume it with the config that it was trained with, or give '
                 f'it as load_from instead of --resume ({fault})')

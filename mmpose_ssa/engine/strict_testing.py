@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 
-from .errors import ToldError
+from .errors import RunError
 
 
 def not_finite(model: nn.Module) -> str:
@@ -89,11 +89,11 @@ class StrictTesting(Hook):
         """Refuse what did not fit.
 
         Raises:
-            ToldError: With the names of the weights that are missing, left
+            RunError: With the names of the weights that are missing, left
                 over, of another shape or not finite.
         """
         if self.fault:
-            raise ToldError(
+            raise RunError(
                 f'{runner.cfg.get("load_from")} does not hold the weights of '
                 f'the model of {runner.cfg.filename}: test it with the config '
                 f'that it was trained with ({self.fault})')

@@ -25,7 +25,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from .errors import ToldError
+from .errors import RunError
 
 # PyTorch's own switch, heeded here on any of its versions
 UNSAFE_LOAD = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -52,7 +52,7 @@ STORAGES = {
 }
 
 
-class CheckpointError(ToldError, pickle.UnpicklingError):
+class CheckpointError(RunError, pickle.UnpicklingError):
     """A file that is not read as a checkpoint; its text names file and cure.
 
     Callers expect PyTorch's `UnpicklingError` or a ValueError: it is both.

@@ -17,7 +17,7 @@ from mmengine.runner import (CheckpointLoader, find_latest_checkpoint,
                              load_checkpoint, save_checkpoint)
 
 from mmpose_ssa.engine import checkpoints, quiet
-from mmpose_ssa.engine.errors import ToldError
+from mmpose_ssa.engine.errors import RunError, show_text_alone
 from mmpose_ssa.engine.unpickling import UNSAFE_LOAD, CheckpointError
 
 
@@ -343,11 +343,13 @@ def test_a_full_disk_is_told_with_what_is_lost(run, monkeypatch):
 # --- told -------------------------------------------------------------------
 
 
-def test_an_uncaught_error_of_ours_is_shown_as_its_text(capsys):
-    for error in (CheckpointError('give another'), ToldError('stop')):
+def test_an_uncaught_error_of_ours_is_shown_as_its_text(capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'excepthook', sys.__excepthook__)
+    show_text_alone()
+    for error in (CheckpointError('give another'), RunError('stop')):
         sys.excepthook(type(error), error, None)
     assert capsys.readouterr().err == (
-        '\nCheckpointError: give another\n\nToldError: stop\n')
+        '\nCheckpointError: give another\n\nRunError: stop\n')
     sys.excepthook(KeyError, KeyError('x'), None)
     assert "KeyError: 'x'" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from small_training import small_runner
 
 from mmpose_ssa.engine import long_runs
-from mmpose_ssa.engine.errors import ToldError
+from mmpose_ssa.engine.errors import RunError
 from mmpose_ssa.engine.unpickling import read
 
 TESTS = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_a_nan_loss_stops_the_training_in_its_iteration(tmp_path):
     """fault_08: iteration 4, counted from 0, is the 2nd of the 2nd epoch."""
     runner = small_runner(tmp_path, 9, hooks=[Spoil(iteration=4)],
                           scores=[.1] * 9, checkpoint=dict(save_best='a'))
-    with pytest.raises(ToldError, match='loss is nan in epoch 2, iteration 2.*'
+    with pytest.raises(RunError, match='loss is nan in epoch 2, iteration 2.*'
                        'last good checkpoint is .*epoch_1.pth.*clip_grad.*'
                        'optimizer.lr'):
         runner.train()
@@ -63,7 +63,7 @@ def test_a_nan_loss_stops_the_training_in_its_iteration(tmp_path):
 
 
 def test_a_nan_loss_before_any_checkpoint_says_so(tmp_path):
-    with pytest.raises(ToldError, match='epoch 1, iteration 1.*No checkpoint'):
+    with pytest.raises(RunError, match='epoch 1, iteration 1.*No checkpoint'):
         small_runner(tmp_path, hooks=[Spoil(iteration=0)]).train()
     assert not names(tmp_path)
 
@@ -72,7 +72,7 @@ def test_a_nan_loss_before_any_checkpoint_says_so(tmp_path):
 def test_spoilt_weights_are_not_saved(tmp_path, name):
     """The last step of an epoch may spoil them, after its loss was fine."""
     runner = small_runner(tmp_path, 9, hooks=[Spoil(epoch=1, name=name)])
-    with pytest.raises(ToldError, match=f'not finite after epoch 2 .{name}.*'
+    with pytest.raises(RunError, match=f'not finite after epoch 2 .{name}.*'
                        'epoch_1.pth'):
         runner.train()
     assert names(tmp_path) == ['epoch_1.pth']
@@ -83,7 +83,7 @@ def test_spoilt_weights_are_not_saved(tmp_path, name):
 
 def test_losses_of_one_part_are_named():
     runner = namedtuple('Runner', 'epoch work_dir')(0, 'none')
-    with pytest.raises(ToldError, match='loss is inf, loss_b is nan in'):
+    with pytest.raises(RunError, match='loss is inf, loss_b is nan in'):
         long_runs.StopAtNonFiniteLoss().after_train_iter(
             runner, 0, outputs=dict(
                 loss=torch.tensor(math.inf), loss_a=torch.tensor(1.),
@@ -214,7 +214,8 @@ def test_a_second_training_in_a_folder_is_told_of_the_first(tmp_path):
     runner = namedtuple('Runner', 'work_dir')(str(tmp_path))
     hook = long_runs.OneRunPerFolder()
     hook.before_train(runner)
-    script = ('from mmpose_ssa.engine.long_runs import OneRunPerFolder as H\n'
+    script = ('import mmpose_ssa.register\n'
+              'from mmpose_ssa.engine.long_runs import OneRunPerFolder as H\n'
               'from types import SimpleNamespace as N\n'
               f'H().before_train(N(work_dir={str(tmp_path)!r}))')
 
@@ -225,7 +226,7 @@ def test_a_second_training_in_a_folder_is_told_of_the_first(tmp_path):
     refused = second()
     assert refused.returncode == 1
     paragraph = refused.stderr.strip().splitlines()[-1]
-    assert paragraph.startswith('ToldError: ')
+    assert paragraph.startswith('RunError: ')
     assert f'process {os.getpid()} on ' in paragraph
     assert str(tmp_path) in paragraph and 'Traceback' not in refused.stderr
     hook.after_train(runner)
@@ -241,7 +242,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / 'training.lock').mkdir()  # root may write anywhere else
-    with pytest.raises(ToldError, match=f'{tmp_path} cannot be written'):
+    with pytest.raises(RunError, match=f'{tmp_path} cannot be written'):
         small_runner(tmp_path, 1).train()
 
 

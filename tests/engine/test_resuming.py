@@ -6,7 +6,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from small_training import small_runner
 
-from mmpose_ssa.engine.errors import ToldError
+from mmpose_ssa.engine.errors import RunError
 from mmpose_ssa.engine.resuming import is_like
 
 
@@ -39,7 +39,7 @@ def test_what_was_saved_is_resumed(changed):
 def test_the_best_holds_no_optimizer(trained, tmp_path):
     best, = trained.glob('best*')
     runner = small_runner(tmp_path, 3, resume=True, load_from=str(best))
-    with pytest.raises(ToldError, match='best_a_epoch_2.pth.* no optimizer, '
+    with pytest.raises(RunError, match='best_a_epoch_2.pth.* no optimizer, '
                        'param_schedulers.*load_from'):
         runner.train()
 
@@ -48,7 +48,7 @@ def test_weights_that_would_not_even_begin_a_training_are_named(changed):
     def change(content):
         content['state_dict'][WEIGHT] = torch.zeros(3)
         del content['optimizer']
-    with pytest.raises(ToldError, match='(?s)a.pth holds no optimizer:.*'
+    with pytest.raises(RunError, match='(?s)a.pth holds no optimizer:.*'
                        rf'not all of them fit.*{WEIGHT}.*\[3\]'):
         changed(change).train()
 
@@ -56,20 +56,20 @@ def test_weights_that_would_not_even_begin_a_training_are_named(changed):
 @pytest.mark.parametrize('part', ['optimizer', 'param_schedulers', 'meta',
                                   'message_hub'])
 def test_a_missing_part_is_named(changed, part):
-    with pytest.raises(ToldError, match=f'a.pth holds no .*{part}.*load_from'):
+    with pytest.raises(RunError, match=f'a.pth holds no .*{part}.*load_from'):
         changed(lambda content: content.pop(part)).train()
 
 
 @pytest.mark.parametrize('key', ['epoch', 'iter'])
 def test_a_missing_count_is_named(changed, key):
-    with pytest.raises(ToldError, match=f'a.pth holds no {key}'):
+    with pytest.raises(RunError, match=f'a.pth holds no {key}'):
         changed(lambda content: content['meta'].pop(key)).train()
 
 
 def test_weights_alone_are_named(trained, tmp_path):
     content = torch.load(trained / 'epoch_2.pth', weights_only=False)
     torch.save(content['state_dict'], tmp_path / 'a.pth')
-    with pytest.raises(ToldError, match='a.pth holds no state_dict, meta'):
+    with pytest.raises(RunError, match='a.pth holds no state_dict, meta'):
         small_runner(tmp_path / 'run', 3, resume=True,
                      load_from=str(tmp_path / 'a.pth')).train()
 
@@ -127,12 +127,12 @@ SCHEDULE = ('param_schedulers', 0)
 ])
 def test_what_does_not_fit_is_named(changed, change, named):
     """fault_11"""
-    with pytest.raises(ToldError, match=f'(?s)a.pth does not fit.*{named}'):
+    with pytest.raises(RunError, match=f'(?s)a.pth does not fit.*{named}'):
         changed(change).train()
 
 
 def test_a_model_of_another_width_is_named(changed):
-    with pytest.raises(ToldError, match=f'(?s)a.pth does not fit.*{WEIGHT}'):
+    with pytest.raises(RunError, match=f'(?s)a.pth does not fit.*{WEIGHT}'):
         changed(width=9).train()
 
 
@@ -140,7 +140,7 @@ def test_other_schedules_are_named(changed):
     for options, named in (
             (dict(type='CosineAnnealingLR', T_max=9), 'CosineAnnealingLR'),
             ([dict(type='MultiStepLR', milestones=[1], end=4)] * 2, 'the 2')):
-        with pytest.raises(ToldError, match=f'does not fit.*{named}'):
+        with pytest.raises(RunError, match=f'does not fit.*{named}'):
             changed(param_scheduler=options).train()
 
 
@@ -172,5 +172,5 @@ def test_the_scaler_of_mixed_precision_is_needed(monkeypatch, changed):
     real = OptimWrapper.state_dict
     monkeypatch.setattr(OptimWrapper, 'state_dict', lambda self: dict(
         real(self), loss_scaler={}))
-    with pytest.raises(ToldError, match='optimizer has no loss_scaler'):
+    with pytest.raises(RunError, match='optimizer has no loss_scaler'):
         changed().train()
