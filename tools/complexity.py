@@ -1,4 +1,4 @@
-"""Count parameters and multiply-adds, as the paper counts and truly.
+"""Count parameters and multiply-adds: all, and those that the paper counts.
 
     python tools/complexity.py configs/ssa/ssa_r101_640.py ...
 """

@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> None:
     check_device(args.device)
     check_files(*args.topdown)
     check_out(args.out)
-    results = refining.read_results(args.results)
+    results = refining.read_result_file(args.results)
     if args.masks:
         results = refining.with_masks(
-            results, refining.read_results(args.masks, 'segmentation'))
-    annotations = (refining.read_annotations(args.ann_file)
+            results, refining.read_result_file(args.masks, 'segmentation'))
+    annotations = (refining.read_annotation_file(args.ann_file)
                    if args.ann_file else None)
     files = refining.image_files(results, args.img_dir, annotations)
     refining.check_places(results, annotations)

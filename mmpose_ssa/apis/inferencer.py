@@ -25,7 +25,7 @@ from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
 from ..decoding.refinement import keypoint_extents
 from ..engine.loading import check_device, load_estimator, read_config
-from ..evaluation.mask_metric import PERSON_ID
+from ..evaluation.ground_truth import PERSON_ID
 from .visualizer import (Skeleton, draw_attention, draw_persons,
                          sample_keypoints, side_by_side)
 

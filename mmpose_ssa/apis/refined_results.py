@@ -24,7 +24,7 @@ from ..models.refiner import Refiner
 from .places import check_place, person_arrays
 
 
-def read_results(path: str, content: str = 'keypoints') -> List[dict]:
+def read_result_file(path: str, content: str = 'keypoints') -> List[dict]:
     """Read and check the results of a file.
 
     Args:
@@ -57,7 +57,7 @@ def read_results(path: str, content: str = 'keypoints') -> List[dict]:
     return results
 
 
-def read_annotations(path: str) -> dict:
+def read_annotation_file(path: str) -> dict:
     """Read a COCO file that lists images, and check it.
 
     Raises:
@@ -116,7 +116,7 @@ def image_files(results: List[dict], img_dir: str,
     """Find the images of results.
 
     Args:
-        results: What :func:`read_results` returns.
+        results: What :func:`read_result_file` returns.
         img_dir: Folder of the images.
         annotations: Content of a COCO file that lists them; without it, the
             results themselves must have ``file_name``.
@@ -224,7 +224,7 @@ def refine_results(refiner: Refiner,
 
     Args:
         refiner: The top-down model.
-        results: What :func:`read_results` or :func:`with_masks` returns.
+        results: What :func:`read_result_file` or :func:`with_masks` returns.
         files: What :func:`image_files` returns.
         fill: Fill missing keypoints (Refinement#2) or not (#1).
         rescore: Make the instance score the mean of the keypoint scores,

@@ -1,7 +1,8 @@
 """Pipeline steps of training: the paper's affine and the person masks.
 
-Order in a pipeline: ``LoadImage``, ``SSARandomAffine``, ``SSARandomFlip``,
-``GeneratePersonMasks``, ``GenerateTarget``, ``PackPoseInputs``.
+Order in a pipeline: ``SeedAugmentation``, ``LoadCheckedImage``,
+``SSARandomAffine``, ``SSARandomFlip``, ``GeneratePersonMasks``,
+``GenerateTarget``, ``PackPoseInputs``.
 
 Deviations from MMPose, whose transforms these extend or replace:
 
@@ -124,7 +125,8 @@ class SSARandomAffine(BottomupRandomAffine):
     def _center(self, results: Dict, image_size: np.ndarray) -> np.ndarray:
         """(x, y) of the crop before it is translated."""
         people = ()
-        # no number is drawn where none is needed, and other recipes stay
+        # With 0 no random number is drawn: those of other recipes stay as
+        # they were before there was this option
         if self.around_people and np.random.rand() < self.around_people:
             people = np.flatnonzero(results['keypoints_visible'].any(axis=1))
         if not len(people):

@@ -25,7 +25,9 @@ class DecodeOptions:
             view.
         fill_missing: 'attention' fills what persons lack with the best
             heatmap cell on their own map, see :mod:`filling`; False, as the
-            paper, leaves it missing.
+            paper, leaves it missing. Not to be confused with the switch of
+            the refiner, ``test_cfg.fill_missing`` of
+            :class:`~mmpose_ssa.models.estimator.SSAPoseEstimator`.
         score_threshold: t, which a candidate's heatmap value must exceed.
         nms_kernel: Odd window of the local maxima, in cells.
         max_candidates: Most candidates per type; 0 for no limit.

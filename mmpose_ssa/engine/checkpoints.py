@@ -17,7 +17,7 @@ what the file holds                    what MMEngine is given
 ``message_hub``: anything else         nothing: each run tells its own
 =====================================  =====================================
 
-Written is under a temporary name first: a file is whole or not there.
+Files are written under a temporary name first: each is whole or not there.
 """
 import functools
 import io

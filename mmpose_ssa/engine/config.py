@@ -79,7 +79,8 @@ def add_refiner(base: dict, refiner: dict, **test_cfg) -> None:
     Args:
         base: ``_base_`` of a config of an SSA model, changed in place.
         refiner: ``config`` and ``checkpoint`` of the top-down model.
-        **test_cfg: ``fill_missing``, ``rescore``, ``ks_threshold``.
+        **test_cfg: ``fill_missing`` (the refiner's, not the codec's),
+            ``rescore``, ``ks_threshold``.
     """
     base.model.refiner = refiner
     base.model.test_cfg.update(test_cfg)

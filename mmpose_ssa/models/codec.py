@@ -138,21 +138,30 @@ class AttentionGrouping(BaseKeypointCodec):
                                          self.sigma)
         inside = ((keypoints >= 0) & (keypoints < self.input_size)).all(-1)
         weights = (labelled & inside).astype(np.float32)
-        able = weights.any(1) & instance_masks.any((1, 2))
+        masked, others = self._supervisors(weights, instance_masks, persons)
+        chosen = np.append(masked, others)
         w, h = self.heatmap_size
         grid = token_grid((h, w), self.heatmap_stride, self.token_stride)
-        encoded = dict(heatmaps=heatmaps, instance_masks=instance_masks[able])
-        chosen = np.flatnonzero(able)
-        if self.pair_targets:
-            others = weights.any(1) & ~able & (
-                np.array(persons['iscrowd']) == 0)
-            chosen = np.append(chosen, np.flatnonzero(others))
-            encoded['pair_targets'] = self._pair_targets(
-                keypoints, weights, grid, **persons)[chosen]
-        encoded.update(
+        encoded = dict(
+            heatmaps=heatmaps,
+            instance_masks=instance_masks[masked],
             keypoint_tokens=self.tokens(keypoints[chosen], grid),
             keypoint_weights=weights[chosen])
+        if self.pair_targets:
+            encoded['pair_targets'] = self._pair_targets(
+                keypoints, weights, grid, **persons)[chosen]
         return encoded
+
+    def _supervisors(self, weights: np.ndarray, instance_masks: np.ndarray,
+                     persons: dict) -> Tuple[np.ndarray, np.ndarray]:
+        """Indices of those who supervise by masks; of those by pairs only."""
+        labelled = weights.any(1)
+        masked = labelled & instance_masks.any((1, 2))
+        others = np.zeros_like(masked)
+        if self.pair_targets:
+            others = labelled & ~masked & (
+                np.array(persons['iscrowd']) == 0)
+        return np.flatnonzero(masked), np.flatnonzero(others)
 
     def _pair_targets(self, keypoints: np.ndarray, weights: np.ndarray,
                       grid: Tuple[int, int], bbox: np.ndarray,

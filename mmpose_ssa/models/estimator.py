@@ -29,7 +29,7 @@ class FastEstimator(BottomupPoseEstimator):
     padded grid, and batch norms make it other than 0. So images of each size
     are predicted apart, without the padding: as if each were alone.
 
-    That of the models compared with SSA, which have no masks.
+    The models compared with SSA use it as it is; they have no masks.
 
     Args:
         *args: As :class:`BottomupPoseEstimator`.
@@ -99,8 +99,10 @@ class SSAPoseEstimator(FastEstimator):
             further arguments of :class:`Refiner`. Testing then refines the
             persons. Its pipeline must keep the original pixels
             (``configs/ssa/ssa_r101_640_refine2.py``). ``test_cfg`` may have
-            ``fill_missing`` (True: Refinement#2, False: #1), ``rescore``
-            (False: the instance score stays) and ``ks_threshold`` (0.75).
+            ``fill_missing`` (True: the refiner also finds missing keypoints,
+            Refinement#2; False: it does not, #1; the codec's option of this
+            name is another), ``rescore`` (False: the instance score stays)
+            and ``ks_threshold`` (0.75).
         **kwargs: As :class:`FastEstimator`.
     """
 
@@ -114,8 +116,8 @@ class SSAPoseEstimator(FastEstimator):
     def test_step(self, data: Union[dict, tuple, list]) -> list:
         """Predict and, if there is a refiner, refine each person.
 
-        Not so ``val_step``: validation while training is of this model
-        alone. The original pixels do not stay in the samples.
+        ``val_step`` does not refine: validation during training is of this
+        model alone. The original pixels do not stay in the samples.
 
         Args:
             data: A batch; with a refiner its samples have ``ori_img``, BGR,

@@ -211,11 +211,11 @@ def load_weights(model: nn.Module, path: str) -> None:
     """Load a backbone's weights by timm's names, or else by their order.
 
     By order each tensor must have the shape of the model's and the same kind
-    (the last part of its name). What a file has beyond, as a classifier, is
-    left out; counters of batch norms may be missing.
+    (the last part of its name). Further tensors of the file, such as those of
+    a classifier, are left out; counters of batch norms may be missing.
 
     Args:
-        model: Of timm, whole or its features.
+        model: A model of timm, or its feature extractor.
         path: As ``pretrained`` of :class:`TimmBackbone`.
 
     Raises:

@@ -8,7 +8,7 @@ from damage import FAST, SLOW, damaged
 from factories import COCO_NAMES, content, person, result
 from hypothesis import given
 
-from mmpose_ssa.apis.refined_results import read_results
+from mmpose_ssa.apis.refined_results import read_result_file
 from mmpose_ssa.diagnosis.evaluator import diagnose
 
 POINTS = [(20 + 2 * k, 20 + k) for k in range(17)]
@@ -43,7 +43,7 @@ def check(outcomes, path, results):
         outcomes['diagnosis: right'] += 1
     path.write_text(json.dumps(results))
     try:
-        for one in read_results(path):
+        for one in read_result_file(path):
             mask = one.get('segmentation')
             if mask is not None:
                 assert coco_mask.decode(mask).shape == tuple(mask['size'])
@@ -58,7 +58,7 @@ def test_good_results_are_right(path):
     found = diagnose(TRUTH, good_results(), (0, 1e10))
     assert found.ap == pytest.approx(1)
     path.write_text(json.dumps(good_results()))
-    assert read_results(path) == good_results()
+    assert read_result_file(path) == good_results()
 
 
 @FAST
