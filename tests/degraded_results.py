@@ -6,7 +6,7 @@ import numpy as np
 from factories import COCO_FLIP, COCO_NAMES
 
 # A standing person, 70 x 98 units.
-FIGURE = np.array([
+POSE = np.array([
     (50, 10), (55, 6), (45, 6), (61, 9), (39, 9), (70, 28), (30, 28),
     (78, 46), (22, 46), (84, 62), (16, 62), (62, 60), (38, 60), (64, 82),
     (36, 82), (65, 104), (35, 104)], float)
@@ -45,7 +45,7 @@ def people(seed, images=20):
     for image in range(1, images + 1):
         for _ in range(rng.randint(0, 6)):
             scale = rng.uniform(.4, 3)
-            points = FIGURE * scale + rng.uniform(20, 300, 2)
+            points = POSE * scale + rng.uniform(20, 300, 2)
             points += rng.normal(0, 3, (17, 2)) * scale
             visible = rng.choice(3, 17, p=[.2, .2, .6])
             fate = rng.uniform()
@@ -99,5 +99,5 @@ def degraded(dataset, seed, missing=0.):
                 add(image, points, rng.uniform(.2, 1) * .8**times)
         for _ in range(25 if image % 10 == 3 else rng.randint(0, 3)):
             shift = rng.uniform(0, 400, 2)
-            add(image, FIGURE * rng.uniform(.1, 2) + shift, rng.uniform(0, .7))
+            add(image, POSE * rng.uniform(.1, 2) + shift, rng.uniform(0, .7))
     return [results[i] for i in rng.permutation(len(results))]

@@ -5,6 +5,7 @@ the functions that need them, so that pure tests can import this module.
 """
 import json
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
@@ -167,6 +168,28 @@ def write_scenes(root: Path, train: int = 4, val: int = 2, size: int = 64,
     write_dataset(root, train=train, val=val, size=size,
                   **{**dict(seed=0, workers=1, min_height=.6), **options})
     return root
+
+
+# --- configs ----------------------------------------------------------------
+
+
+@lru_cache(maxsize=None)
+def read_once(path: str):
+    """A config, read once for all tests, which must not change it.
+
+    Args:
+        path: In the repository, or ``mmpose::`` and that of MMPose.
+    """
+    from mmengine.config import Config
+    from mmengine.hub import get_config
+    if path.startswith('mmpose::'):
+        return get_config(path)
+    return Config.fromfile(ROOT / path)
+
+
+def steps(pipeline) -> dict:
+    """The steps of a config's pipeline by type."""
+    return {step.type: step for step in pipeline}
 
 
 # --- models and weights -----------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 import torch
 from factories import CONFIGS
 from factories import CROWDPOSE_MINI as CROWDPOSE
-from factories import write_scenes
+from factories import steps, write_scenes
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.runner import Runner
@@ -31,10 +31,6 @@ def load():
     """Reads each config once; tests get copies."""
     read = {name: Config.fromfile(CONFIGS / name) for name in NAMES}
     return lambda name: read[name].copy()
-
-
-def steps(pipeline):
-    return {step.type: step for step in pipeline}
 
 
 every_config = pytest.mark.parametrize('name', NAMES)
@@ -183,7 +179,7 @@ def test_the_strides_of_the_backbone_are_the_codecs(load, name):
     assert thin(torch.zeros(1, 3, SIDE, SIDE))[-1].shape[2] == SIDE // total
 
 
-def test_the_test_server_gets_a_file_and_no_figures(load):
+def test_the_test_server_gets_a_file_and_no_metrics(load):
     cfg = load('ssa/ssa_r101_800_test-dev.py')
     metric, = cfg.test_evaluator
     assert metric.format_only and metric.outfile_prefix

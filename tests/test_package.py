@@ -260,7 +260,7 @@ def test_the_built_xtcocotools_is_the_pinned_one():
     assert XTCOCOTOOLS.split()[-1] in requirements('runtime.txt')
 
 
-def test_set_up_goes_on_where_it_was_interrupted(make):
+def test_an_interrupted_setup_resumes_at_its_failed_stage(make):
     done, calls = make(fails='mmpose.txt')
     assert done.returncode != 0
     assert calls == [RUNTIME, MMPOSE]

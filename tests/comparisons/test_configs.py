@@ -7,16 +7,14 @@ import copy
 import json
 import re
 from argparse import ArgumentParser
-from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
 from factories import CROWDPOSE_MINI as CROWDPOSE
-from factories import ROOT, write_scenes
+from factories import ROOT, read_once, steps, write_scenes
 from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
-from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
 
@@ -30,29 +28,6 @@ ON_CROWDPOSE = [f'{name}_crowdpose' for name in PUBLISHED]
 SMALL = ['ae_demo', 'higherhrnet_demo', 'ae_overfit', 'higherhrnet_overfit']
 
 pytestmark = pytest.mark.usefixtures('mmpose')
-
-
-@lru_cache(maxsize=None)
-def read_once(path):
-    """A config, read once for all tests, which must not change it."""
-    return Config.fromfile(ROOT / path)
-
-
-@pytest.fixture
-def load():
-    """Reads a config, to be built without the network."""
-
-    def read(name):
-        cfg = copy.deepcopy(read_once(f'configs/comparisons/{name}.py'))
-        cfg.model.backbone.init_cfg = None
-        return cfg
-
-    yield read
-    MessageHub.get_current_instance().runtime_info.pop('coco_ann_file', None)
-
-
-def steps(pipeline):
-    return {step.type: step for step in pipeline}
 
 
 def augmentation(pipeline):

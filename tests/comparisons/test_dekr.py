@@ -1,17 +1,13 @@
 """DEKR and CID on SSA's data, the crowds masked; the forms for CrowdPose."""
 import copy
 import json
-from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
 from factories import CROWDPOSE_MINI as CROWDPOSE
-from factories import ROOT, write_scenes
-from mmengine.config import Config
+from factories import ROOT, read_once, steps, write_scenes
 from mmengine.dataset import Compose
-from mmengine.hub import get_config
-from mmengine.logging import MessageHub
 from mmengine.runner import Runner, load_checkpoint
 from mmengine.runner.checkpoint import load_state_dict
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
@@ -39,35 +35,10 @@ pytestmark = [
 ]
 
 
-@lru_cache(maxsize=None)
-def read_once(path):
-    """A config, read once for all tests, which must not change it."""
-    if path.startswith('mmpose::'):
-        return get_config(path)
-    return Config.fromfile(ROOT / path)
-
-
-@pytest.fixture
-def load():
-    """Reads a config, to be built without the network."""
-
-    def read(name):
-        cfg = copy.deepcopy(read_once(f'configs/comparisons/{name}.py'))
-        cfg.model.backbone.init_cfg = None
-        return cfg
-
-    yield read
-    MessageHub.get_current_instance().runtime_info.pop('coco_ann_file', None)
-
-
 def mmpose_config(name):
     """MMPose's config of the same model."""
     return copy.deepcopy(
         read_once(f'mmpose::body_2d_keypoint/{THEIRS[name]}.py'))
-
-
-def steps(pipeline):
-    return {step.type: step for step in pipeline}
 
 
 # --- the configs ------------------------------------------------------------

@@ -178,11 +178,11 @@ def test_an_image_without_persons_is_tested_and_scored(cfg, tmp_path):
         assert found.keypoints.shape == (0, 17, 2)
         assert found.keypoint_scores.shape == (0, 17)
         assert found.bboxes.shape == (0, 4) and found.masks == []
-    for metric, figure in ((CocoMetric(score_mode='bbox', nms_mode='none'),
-                            'coco/AP'), (PersonMaskMetric(), 'mask/AP')):
+    for metric, name in ((CocoMetric(score_mode='bbox', nms_mode='none'),
+                          'coco/AP'), (PersonMaskMetric(), 'mask/AP')):
         metric.dataset_meta = samples.metainfo
         metric.process({}, [result.to_dict() for result in results])
-        assert metric.evaluate(2)[figure] == 0
+        assert metric.evaluate(2)[name] == 0
 
 
 # --- configs ----------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_a_test_size_that_is_no_multiple_of_the_stride(cfg):
     step = dict(cfg.val_pipeline[1], input_size=(60, 60))
     image = np.zeros((60, 90, 3), np.uint8)
     results = dict(img=image, img_shape=(60, 90), ori_shape=(60, 90))
-    # 'expand' pads to the next multiple, 'fit' has no room to
+    # 'expand' pads to the next multiple, 'fit' cannot
     out = TRANSFORMS.build(step)(dict(results))
     assert out['img'].shape == (64, 96, 3)
     with pytest.raises(ValueError, match=r'size_factor\(8\).* \(60, 60\)'):

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from degraded_results import (FIGURE, SIGMAS, annotation, dataset_of, degraded,
+from degraded_results import (POSE, SIGMAS, annotation, dataset_of, degraded,
                               people, result)
 from factories import COCO_FLIP, COCO_MINI, COCO_NAMES, DATA
 from pycocotools.coco import COCO
@@ -54,7 +54,8 @@ def published_case(name):
     return case, dataset, results, diagnosis(dataset, results)
 
 
-CASES = ('drawn', 'drawn zero-filled', 'coco_mini val', 'coco_mini train')
+CASES = ('synthetic', 'synthetic zero-filled', 'coco_mini val',
+         'coco_mini train')
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -138,79 +139,79 @@ def judged(points, *truths, areas=None):
     (0, GOOD), (2.96, GOOD), (2.97, JITTER), (6.12, JITTER), (6.13, MISS)])
 def test_the_thresholds_of_the_nose_in_pixels(distance, kind):
     # KS = exp(-d^2 / (2 * 10000 * 0.052^2)): 0.85 at 2.9646, 0.5 at 6.1226
-    points = FIGURE.copy()
+    points = POSE.copy()
     points[0, 1] -= distance
-    kinds, fixed = judged(points, FIGURE)
+    kinds, fixed = judged(points, POSE)
     assert kinds.tolist() == [kind] + [GOOD] * 16
     # the distances above, halved as in the published tool, to the right
-    moved = {GOOD: points[0] - FIGURE[0], JITTER: (1.4823, 0),
+    moved = {GOOD: points[0] - POSE[0], JITTER: (1.4823, 0),
              MISS: (3.0613, 0)}[kind]
-    assert fixed[0] == pytest.approx(FIGURE[0] + moved, abs=1e-4)
-    assert (fixed[1:] == FIGURE[1:]).all()
+    assert fixed[0] == pytest.approx(POSE[0] + moved, abs=1e-4)
+    assert (fixed[1:] == POSE[1:]).all()
 
 
 def test_a_similarity_of_the_threshold_itself_is_good(monkeypatch):
-    points = FIGURE.copy()
+    points = POSE.copy()
     points[0] += 2, 1
-    exact = keypoint_similarity(points, FIGURE, 1e4, SIGMAS)[0]
+    exact = keypoint_similarity(points, POSE, 1e4, SIGMAS)[0]
     monkeypatch.setattr(evaluator, 'GOOD_KS', exact)
-    assert judged(points, FIGURE)[0][0] == GOOD
+    assert judged(points, POSE)[0][0] == GOOD
     monkeypatch.setattr(evaluator, 'GOOD_KS', exact + 1e-9)
-    assert judged(points, FIGURE)[0][0] == JITTER
+    assert judged(points, POSE)[0][0] == JITTER
 
 
 def test_each_planted_error_is_found_and_nothing_else():
-    other = FIGURE + (200, 0)
-    points = FIGURE.copy()
+    other = POSE + (200, 0)
+    points = POSE.copy()
     points[13] += 10, 0          # left knee: KS exp(-100 / 605.5) = 0.848
-    points[9] = FIGURE[10]       # left wrist on the right one
+    points[9] = POSE[10]       # left wrist on the right one
     points[7] = other[7]         # left elbow on the other's
     points[16] = other[15]       # right ankle on the other's left one
     points[5] += 0, 90           # left shoulder nowhere
-    kinds, fixed = judged(points, FIGURE, other)
+    kinds, fixed = judged(points, POSE, other)
     expected = np.full(17, GOOD)
     expected[[13, 9, 7, 16, 5]] = JITTER, INVERSION, SWAP, SWAP, MISS
     assert kinds.tolist() == expected.tolist()
     # inversions and swaps keep their KS, here 1: onto the point itself
-    assert fixed[[9, 7, 16]] == pytest.approx(FIGURE[[9, 7, 16]])
+    assert fixed[[9, 7, 16]] == pytest.approx(POSE[[9, 7, 16]])
 
 
 def test_the_closest_decides_even_above_the_good_threshold():
-    other = FIGURE.copy()
+    other = POSE.copy()
     other[11] += 8, 0
-    points = FIGURE.copy()
+    points = POSE.copy()
     points[11] += 5, 0  # KS of its own 0.973, of the other's 0.990
-    assert judged(points, FIGURE, other)[0][11] == SWAP
+    assert judged(points, POSE, other)[0][11] == SWAP
     # a small other person's tolerance is small
-    assert judged(points, FIGURE, other, areas=[1e4, 1e3])[0][11] == GOOD
+    assert judged(points, POSE, other, areas=[1e4, 1e3])[0][11] == GOOD
     # nose: its opposite side is itself, hence never inverted
-    assert judged(FIGURE, FIGURE)[0][0] == GOOD
+    assert judged(POSE, POSE)[0][0] == GOOD
 
 
 def test_fixed_inversions_keep_their_similarity():
-    points = FIGURE.copy()
-    points[9] = FIGURE[10] + (8, 0)
+    points = POSE.copy()
+    points[9] = POSE[10] + (8, 0)
     # 8 px from the wrong wrist; published halving: to 4 px from the right one
-    kinds, fixed = judged(points, FIGURE)
+    kinds, fixed = judged(points, POSE)
     assert kinds[9] == INVERSION
-    assert fixed[9] == pytest.approx(FIGURE[9] + (4, 0))
+    assert fixed[9] == pytest.approx(POSE[9] + (4, 0))
 
 
 def test_unlabelled_points_are_of_no_kind():
-    truth = np.column_stack([FIGURE, np.full(17, 2)])[None]
+    truth = np.column_stack([POSE, np.full(17, 2)])[None]
     truth[0, [3, 10]] = 0
-    points = np.column_stack([FIGURE, np.ones(17)])
-    points[9, :2] = FIGURE[10]  # on the right wrist, which is not labelled
+    points = np.column_stack([POSE, np.ones(17)])
+    points[9, :2] = POSE[10]  # on the right wrist, which is not labelled
     kinds, fixed = classify(points, truth, np.array([1e4]), SIGMAS, FLIP)
     assert kinds[[3, 10]].tolist() == [UNLABELLED] * 2
     assert kinds[9] == MISS
-    assert (fixed[[3, 10]] == FIGURE[[3, 10]]).all()
+    assert (fixed[[3, 10]] == POSE[[3, 10]]).all()
 
 
 def test_zero_filled_points_are_missed_even_at_the_corner():
-    figure = FIGURE - FIGURE[0] + (1, 1)  # the nose beside the origin
-    truth = np.column_stack([figure, np.full(17, 2)])[None]
-    points = np.column_stack([figure, np.full(17, .5)])
+    pose = POSE - POSE[0] + (1, 1)  # the nose beside the origin
+    truth = np.column_stack([pose, np.full(17, 2)])[None]
+    points = np.column_stack([pose, np.full(17, .5)])
     points[0] = 0
     areas = np.array([1e4])
     kinds, fixed = classify(points, truth, areas, SIGMAS, FLIP)
@@ -242,7 +243,7 @@ def test_perfect_results_leave_nothing_to_fix():
 
 
 def test_errors_are_told_of_the_right_person_once():
-    first, second = FIGURE + 20, FIGURE + (220, 20)
+    first, second = POSE + 20, POSE + (220, 20)
     points = second.copy()
     points[10], points[9] = second[9], second[10]
     points[0] = 0, 0
@@ -263,8 +264,8 @@ def test_errors_are_told_of_the_right_person_once():
 
 def test_one_overlooked_person_of_two():
     got = diagnosis(
-        dataset_of([annotation(FIGURE, 31), annotation(FIGURE, 32, image=2)]),
-        [result(FIGURE, image=2)])
+        dataset_of([annotation(POSE, 31), annotation(POSE, 32, image=2)]),
+        [result(POSE, image=2)])
     assert got.overlooked == [31] and got.background == []
     assert got.false_negatives.tolist() == [1] * 10
     # precision 1 up to recall 0.5: 51 of the 101 points of the curve
@@ -275,8 +276,8 @@ def test_one_overlooked_person_of_two():
 
 def test_one_person_found_where_none_is():
     got = diagnosis(
-        dataset_of([annotation(FIGURE)]),
-        [result(FIGURE, .6), result(FIGURE, .7, image=2)])
+        dataset_of([annotation(POSE)]),
+        [result(POSE, .6), result(POSE, .7, image=2)])
     assert got.background == [1] and got.overlooked == []
     assert got.false_positives.tolist() == [1] * 10
     # the first of two is wrong: precision 1/2 at any recall
@@ -291,9 +292,9 @@ def test_a_fixed_keypoint_reaches_the_fourth_root():
     def lowered(similarity):
         """All keypoints too low by what gives this KS."""
         lower = np.sqrt(-np.log(similarity) * 8 * 1e4) * SIGMAS
-        return result(FIGURE + np.outer(lower, (0, 1)))
+        return result(POSE + np.outer(lower, (0, 1)))
 
-    truth = dataset_of([annotation(FIGURE)])
+    truth = dataset_of([annotation(POSE)])
     got = diagnosis(truth, [lowered(.25)])
     assert got.shares['miss'] == 1 and got.ap == 0
     # 0.5 ** (1/4) = 0.841: 7 of the 10 thresholds
@@ -319,8 +320,8 @@ def test_shares_add_up_and_everything_fixed_is_perfect(seed):
 
 
 def test_nobody_matched():
-    got = diagnosis(dataset_of([annotation(FIGURE)]),
-                    [result(FIGURE + 500)])
+    got = diagnosis(dataset_of([annotation(POSE)]),
+                    [result(POSE + 500)])
     assert got.matched == [] and not got.counts.any()
     assert list(got.shares.values()) == [0] * 5
     assert got.ap == 0 and got.gains['false negative'] == 1
@@ -361,8 +362,8 @@ def test_nothing_given_is_changed():
 
 
 def test_duplicates_lose_their_score_by_their_similarity():
-    one = np.column_stack([FIGURE, np.ones(17)])
-    far = np.column_stack([FIGURE + 900, np.ones(17)])
+    one = np.column_stack([POSE, np.ones(17)])
+    far = np.column_stack([POSE + 900, np.ones(17)])
     scores = suppress_duplicates(
         np.array([one, one, far]), np.array([.5, .9, .4]), SIGMAS)
     # equal to the better one: exp(-1^2 / 0.5)
@@ -370,7 +371,7 @@ def test_duplicates_lose_their_score_by_their_similarity():
 
 
 def test_missing_keypoints_are_no_evidence_of_a_duplicate():
-    full = np.column_stack([FIGURE, np.ones(17)])
+    full = np.column_stack([POSE, np.ones(17)])
     upper, lower, part = full.copy(), full.copy(), full.copy()
     upper[8:], lower[:8], part[4:] = 0, 0, 0
     scores = np.array([.9, .8])
@@ -387,13 +388,13 @@ def test_missing_keypoints_are_no_evidence_of_a_duplicate():
 
 def test_the_best_scores_are_what_each_person_reaches():
     dataset = dataset_of([
-        annotation(FIGURE), annotation(FIGURE + 300, 8, iscrowd=1)])
+        annotation(POSE), annotation(POSE + 300, 8, iscrowd=1)])
     truth = read_truth(dataset)
-    half = FIGURE.copy()
+    half = POSE.copy()
     half[:, 0] += np.sqrt(-np.log(.6) * 8e4) * SIGMAS
     persons = read_results([
-        result(FIGURE + 300, .9), result(half, .2),
-        result(FIGURE, .5, image=2)], truth)
+        result(POSE + 300, .9), result(half, .2),
+        result(POSE, .5, image=2)], truth)
     better = fix_scores(OksEvaluation(truth, persons, COCO_RANGE), {})
     scores = {person['index']: person['score'] for person in better.persons}
     # a crowd is not to be found; nobody is in the second image
@@ -406,7 +407,7 @@ CROWDPOSE = [*COCO_NAMES[5:], 'head', 'neck']
 
 
 def test_fourteen_keypoints_as_crowdpose_has_them():
-    points = np.vstack([FIGURE[5:], (50, 0), (50, 20)])
+    points = np.vstack([POSE[5:], (50, 0), (50, 20)])
     found = points.copy()
     found[0], found[1] = points[1], points[0]
     found[12] = 0, 900
@@ -436,34 +437,34 @@ def test_three_keypoints_with_their_own_sigmas():
 
 
 def test_coco_sigmas_and_sides_by_name():
-    truth = read_truth(dataset_of([annotation(FIGURE)]))
+    truth = read_truth(dataset_of([annotation(POSE)]))
     assert truth.sigmas.tolist() == SIGMAS.tolist()
     assert truth.flip.tolist() == FLIP.tolist()
     # a side without the other one is its own
     names = ['left_eye', 'nose', 'right_ear']
-    truth = read_truth(dataset_of([annotation(FIGURE[:3])], names=names))
+    truth = read_truth(dataset_of([annotation(POSE[:3])], names=names))
     assert truth.flip.tolist() == [0, 1, 2]
 
 
 def test_an_annotation_of_number_zero_can_be_found():
-    got = diagnosis(dataset_of([annotation(FIGURE, 0)]), [result(FIGURE)])
+    got = diagnosis(dataset_of([annotation(POSE, 0)]), [result(POSE)])
     assert got.ap == pytest.approx(1) and got.overlooked == []
     assert got.matched[0]['annotation_id'] == 0
 
 
 def test_only_the_twenty_best_of_an_image_count():
-    results = [result(FIGURE + 500, .5 + i / 100) for i in range(20)]
-    got = diagnosis(dataset_of([annotation(FIGURE)]),
-                    [*results, result(FIGURE, .1)])
+    results = [result(POSE + 500, .5 + i / 100) for i in range(20)]
+    got = diagnosis(dataset_of([annotation(POSE)]),
+                    [*results, result(POSE, .1)])
     assert got.matched == [] and got.background == list(range(20))
-    got = diagnosis(dataset_of([annotation(FIGURE)]),
-                    [*results[1:], result(FIGURE, .1)])
+    got = diagnosis(dataset_of([annotation(POSE)]),
+                    [*results[1:], result(POSE, .1)])
     assert len(got.matched) == 1
 
 
 def test_the_area_of_results_is_cocos():
     """Of a bbox; else the extent of the keypoints, (0, 0) included."""
-    truth = read_truth(dataset_of([annotation(FIGURE)]))
+    truth = read_truth(dataset_of([annotation(POSE)]))
     points = np.zeros((17, 3))
     points[:2] = (90, 40, .5), (100, 60, .5)
     for more, area in ({}, 6000), (dict(bbox=[90, 40, 10, 20]), 200):
@@ -480,7 +481,7 @@ def changed(entry, **more):
     return {key: value for key, value in entry.items() if value is not None}
 
 
-ANN, RES = annotation(FIGURE), result(FIGURE)
+ANN, RES = annotation(POSE), result(POSE)
 
 
 @pytest.mark.parametrize('dataset, message', [
@@ -504,7 +505,7 @@ ANN, RES = annotation(FIGURE), result(FIGURE)
     (dataset_of([changed(ANN, bbox=[1, 2])]), 'bbox .* four numbers .* id 7'),
     (dataset_of([changed(ANN, keypoints=[1, 2, 2])]),
      '51 numbers .*; 7 has 3.* 17'),
-    (dataset_of([annotation(FIGURE[:2])], names=['nose', 'left_paw']),
+    (dataset_of([annotation(POSE[:2])], names=['nose', 'left_paw']),
      r"sigma.*\['paw'\]"),
 ])
 def test_annotations_that_cannot_be_evaluated_against(dataset, message):
@@ -523,7 +524,7 @@ def test_annotations_that_cannot_be_evaluated_against(dataset, message):
     ([changed(RES, keypoints=['1'] * 51)], "result 0's keypoints .* 51"),
     ([changed(RES, category_id=3)], 'result 0 .* category 3, .* 1'),
     ([RES, changed(RES, image_id=44)], r'1 images .* \[44\]'),
-    ([result(FIGURE[:14])],
+    ([result(POSE[:14])],
      'result 0 .* 42 .* 17 .* 51'),
     ([changed(RES, keypoints=[float('nan')] * 51)], '51 finite numbers'),
     ([changed(RES, keypoints=['x'] * 51)], "result 0's keypoints .* 51"),
