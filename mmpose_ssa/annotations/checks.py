@@ -208,7 +208,8 @@ def _own(annotations: List[Entry], person: Entry, images: Dict[Any, Entry],
 def _annotation(ann: Entry, image: Entry, rules: Rules,
                 findings: Findings) -> Entry:
     """A copy of a person's annotation in which all is as it should be."""
-    number, size = ann['id'], (image.get('height'), image.get('width'))
+    number = ann['id']
+    size: tuple = (image.get('height'), image.get('width'))
     ann = dict(ann, id=_whole(number), image_id=image['id'],
                category_id=_whole(ann['category_id']))
     if None in size and (rules.files or rules.reads_masks):

