@@ -14,6 +14,7 @@ Only :func:`write_dataset` writes files.
 import json
 import multiprocessing
 import os
+import re
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterable, List, NamedTuple, Optional,
                     Union)
@@ -26,6 +27,7 @@ from .skeleton import KEYPOINT_NAMES
 
 VERSION = 1  # increase it when the same seed gives other bytes
 SPLITS = ('train', 'val')
+IMAGE_NAME = re.compile(r'[0-9]{12}\.jpg')  # of every image written here
 # The limbs of COCO's category, as pairs of keypoints counted from 1.
 SKELETON = ((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12),
             (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11), (2, 3),
@@ -131,6 +133,9 @@ def _read_own(path: Path) -> dict:
     try:
         content = json.loads(path.read_bytes())
         content['info']['synthetic'], content['info']['tally']
+        for image in content['images']:  # they may be removed
+            if not IMAGE_NAME.fullmatch(image['file_name']):
+                raise ValueError(f"{image['file_name']!r:.100} is not ours")
     except (ValueError, KeyError, TypeError) as error:
         raise FileExistsError(
             f'{path} exists and is not of a synthetic data set: choose '
@@ -146,9 +151,15 @@ def _clear(root: Path, split: str) -> None:
     path.parent.mkdir(exist_ok=True)
     if path.is_file():
         images = _read_own(path)['images']
+        if folder.is_symlink():
+            raise FileExistsError(
+                f'{folder} is a link, and no image is removed through one: '
+                'choose another folder, or delete the link')
         path.unlink()  # first: images without annotations are never kept
         for image in images:
-            (folder / image['file_name']).unlink(missing_ok=True)
+            old = folder / image['file_name']
+            if old.is_file() and not old.is_symlink():
+                old.unlink()
 
 
 # --- images -----------------------------------------------------------------
@@ -229,5 +240,6 @@ def _write_annotations(root: Path, split: str, plan: dict,
 def _write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees all of it or none."""
     part = path.with_name(path.name + '.part')
+    part.unlink(missing_ok=True)  # it could be a link to another file
     part.write_bytes(data)
     os.replace(part, path)

@@ -126,6 +126,41 @@ def test_annotations_of_others_are_not_touched(tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize('name', [
+    '{victim}', '../../victim.jpg', 'victim.jpg', '000000000001.jpg/..',
+    '000000000001.jpg\n', '٠٠٠٠٠٠٠٠٠٠٠١.jpg', 5, None])
+def test_only_images_of_this_module_are_removed(data, tmp_path, name):
+    victims = [tmp_path / 'victim.jpg', data / 'val2017' / 'victim.jpg']
+    for victim in victims:
+        victim.write_bytes(b'precious')
+    path = data / 'annotations' / 'person_keypoints_val2017.json'
+    content = json.loads(path.read_bytes())
+    content['images'][0]['file_name'] = (
+        name.format(victim=victims[0]) if isinstance(name, str) else name)
+    path.write_text(json.dumps(content))
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match=path.name):
+        write(data, seed=6)
+    assert contents(tmp_path) == before
+
+
+def test_no_image_is_removed_or_written_through_a_link(data, tmp_path):
+    folder, other = data / 'val2017', tmp_path / 'other'
+    folder.rename(other)
+    folder.symlink_to(other)
+    before = contents(other)
+    with pytest.raises(FileExistsError, match='val2017 is a link'):
+        write(data, train=0, seed=6)
+    folder.unlink()
+    folder.mkdir()
+    for name in before:
+        for link in (folder / name, folder / f'{name}.part'):
+            link.symlink_to(other / name)
+    write(data, train=0, seed=6)
+    assert contents(other) == before
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
 @pytest.mark.parametrize('name, value', [
     ('train', -1), ('val', 1.5), ('size', 63), ('size', 96.), ('seed', -2),
     ('seed', None), ('workers', 0), ('train', True), ('max_people', 0),
