@@ -119,8 +119,8 @@ def run_lengths(counts: Union[str, bytes]) -> np.ndarray:
         raise ValueError('RLE counts end in the middle: they are cut')
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1  # in characters
-    if lengths.max() > 8:
-        raise ValueError('RLE counts hold a number of more than 40 bits: '
+    if lengths.max() > 6:  # of seven, COCO's code reads another number
+        raise ValueError('RLE counts hold a number of more than 30 bits: '
                          'they are damaged')
     places = np.arange(len(bits)) - np.repeat(starts, lengths)
     runs = np.add.reduceat((bits & 31) << 5 * places, starts)

@@ -86,7 +86,7 @@ def test_a_good_segmentation_is_left_alone(rng):
     (dict(size=[10, 10], counts=''), 'cut'),
     (dict(size=[10, 10], counts='T3'), 'add up'),  # 100 is 'T3': see below
     (dict(size=[10, 10], counts='`'), 'cut'),
-    (dict(size=[10, 10], counts='P' * 10 + '1'), 'more than 40 bits'),
+    (dict(size=[10, 10], counts='P' * 10 + '1'), 'more than 30 bits'),
     (dict(size=[10, 10], counts='0é0'), "counts hold 'é'"),
     (dict(size=[10, 10], counts='\udc80'), 'counts hold .*damaged'),
     (dict(size=[10, 10], counts='/0'), "counts hold '/'"),
@@ -97,6 +97,38 @@ def test_a_damaged_segmentation_is_refused(segmentation, words):
         segmentation = dict(segmentation, counts='T30O0')
     with pytest.raises(ValueError, match=words):
         plain_segmentation(segmentation, 10, 10)
+
+
+def written_in(runs, length):
+    """A compressed RLE of numbers of so many characters each."""
+    numbers = runs[:3] + [b - a for a, b in zip(runs[1:], runs[3:])]
+    return ''.join(
+        chr(48 + (number >> 5 * k & 31) + 32 * (k < length - 1))
+        for number in numbers for k in range(length))
+
+
+@pytest.mark.parametrize('length', range(3, 9))
+def test_numbers_in_more_characters_than_they_need(length):
+    """COCO's code shifts an int: it reads no seventh character as is."""
+    runs = [1000, 3000, 2000, 500, 1000, 2500]
+    rle = dict(size=[100, 100], counts=written_in(runs, length))
+    if length > 6:
+        with pytest.raises(ValueError, match='more than 30 bits'):
+            check_rle(rle, 100, 100)
+        return
+    assert check_rle(rle, 100, 100).tolist() == runs
+    assert mask_area(rle, 100, 100) == sum(runs[1::2])
+    assert runs_of(coco_mask.decode(rle)) == runs
+
+
+def test_the_longest_runs_are_read():
+    """As COCO's code writes them: in no more than six characters."""
+    side = 2**13
+    runs = [1, 2**26 - 10, 2, 1, 2, 1, 3]
+    encoded = coco_mask.frPyObjects(
+        dict(size=[side, side], counts=runs), side, side)
+    assert check_rle(encoded, side, side).tolist() == runs
+    assert mask_area(encoded, side, side) == sum(runs[1::2])
 
 
 def test_masks_of_more_pixels_than_fit_into_memory():
