@@ -11,6 +11,7 @@ import pycocotools.mask as coco_mask
 
 MAX_SIDE = 32766  # OpenCV warps no larger ones
 MAX_PIXELS = 2**27  # 400 MB as a colour image
+MAX_POINTS = 10**7  # of outlines: COCO's code takes some 20 bytes for each
 
 
 def plain_segmentation(segmentation: Any, height: int,
@@ -38,17 +39,24 @@ def plain_segmentation(segmentation: Any, height: int,
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError('it is neither a list of polygons nor an RLE: '
                          f'{segmentation!r:.100}')
-    for polygon in segmentation:
-        check_polygon(polygon, max(height, width))
+    points = sum(check_polygon(polygon, max(height, width))
+                 for polygon in segmentation)
+    if points > MAX_POINTS:
+        raise ValueError(
+            f'its polygons are so long that drawing them takes {points:,} '
+            f'points, more than {MAX_POINTS:,}: they are damaged')
     return segmentation
 
 
-def check_polygon(polygon: Any, side: int) -> None:
-    """Raise ValueError unless a polygon can be drawn.
+def check_polygon(polygon: Any, side: int) -> int:
+    """The number of points that COCO's code makes of a polygon's outline.
 
     Args:
         polygon: ``[x0, y0, x1, y1, ...]`` in pixels.
         side: The image's longer one; as far outside it a vertex may lie.
+
+    Raises:
+        ValueError: If the polygon cannot be drawn.
     """
     numbers = _numbers(polygon)
     if numbers is None or len(numbers) < 6 or len(numbers) % 2:
@@ -60,6 +68,9 @@ def check_polygon(polygon: Any, side: int) -> None:
         raise ValueError(
             'a polygon has a vertex that is not finite or far outside its '
             f'image of up to {side} pixels: {polygon!r:.100}')
+    corners = numbers.astype(float).reshape(-1, 2)
+    steps = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1)
+    return int(5 * steps.sum()) + len(steps)  # of a fifth of a pixel
 
 
 def check_rle(rle: Any, height: int, width: int) -> np.ndarray:

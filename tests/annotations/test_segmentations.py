@@ -99,6 +99,15 @@ def test_a_damaged_segmentation_is_refused(segmentation, words):
         plain_segmentation(segmentation, 10, 10)
 
 
+def test_polygons_that_are_too_long_to_draw():
+    """COCO's code keeps each fifth of a pixel of the way around."""
+    zigzag = [-7999, -7999, 7999, 7999] * 62  # 9,919,000 points
+    assert plain_segmentation([zigzag], 3000, 4000) == [zigzag]
+    for polygons in ([zigzag, zigzag], [zigzag * 64], [zigzag] * 64):
+        with pytest.raises(ValueError, match='drawing them takes .* points'):
+            plain_segmentation(polygons, 3000, 4000)
+
+
 def written_in(runs, length):
     """A compressed RLE of numbers of so many characters each."""
     numbers = runs[:3] + [b - a for a, b in zip(runs[1:], runs[3:])]
