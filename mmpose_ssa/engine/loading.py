@@ -14,6 +14,7 @@ from mmpose.apis import init_model
 
 from .errors import RunError
 from .strict_testing import not_finite
+from .unpickling import shown
 
 
 def read_config(config: Union[str, Config]) -> Config:
@@ -131,7 +132,7 @@ def metainfo_fault(meta: dict) -> str:
     """
     count = meta.get('num_keypoints')
     if type(count) is not int or not 0 < count < 10000:
-        return f'num_keypoints is {count!r:.80}'
+        return f'num_keypoints is {shown(count)}'
 
     def indices(value, length=None) -> bool:
         return isinstance(value, (list, tuple)) and all(
@@ -154,4 +155,4 @@ def metainfo_fault(meta: dict) -> str:
     right['skeleton_link_colors'] = right['skeleton_links'] and numbers(
         meta.get('skeleton_link_colors'), len(links), 3)
     wrong = [key for key, holds in right.items() if not holds]
-    return f'{wrong[0]} is {meta.get(wrong[0])!r:.80}' if wrong else ''
+    return f'{wrong[0]} is {shown(meta.get(wrong[0]))}' if wrong else ''

@@ -14,6 +14,7 @@ Both forms of ``torch.save`` are read, the zip archive of today and the older
 sequence of pickles. No file takes more memory than some times its own size.
 """
 import io
+import itertools
 import math
 import pickle
 import zipfile
@@ -34,6 +35,9 @@ UNSAFE_LOAD = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 DEPTH = 64
 # Tensors may share their numbers: at most so many times the file's size
 SHARED = 16
+# A key may be a tuple of so few, and a file may have so many: unlike texts,
+# tuples can be made to hash alike
+KEY_LENGTH, TUPLE_KEYS = 4, 1000
 # torch.save's older form begins with this number, and that of its version
 LEGACY = (b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', b'\x80\x02M\xe9\x03.')
 
@@ -61,6 +65,17 @@ class CheckpointError(RunError, pickle.UnpicklingError):
 
 class Refused(Exception):
     """Something that is more than data."""
+
+
+def shown(value: Any) -> str:
+    """A value of unknown origin in a message: short, whatever it is."""
+    if isinstance(value, Name):
+        return shown(value.text)[1:-1]
+    if type(value) is str:
+        return repr(value[:80])
+    if value is None or type(value) in (bool, int, float):
+        return f'{value!r:.80}'
+    return f'a {type(value).__name__}'
 
 
 class Name(NamedTuple):
@@ -195,7 +210,7 @@ class _Unpickler(pickle._Unpickler):
         pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1,
         pickle.BININT2, pickle.LONG1, pickle.BINFLOAT, pickle.BINUNICODE,
         pickle.SHORT_BINSTRING, pickle.EMPTY_TUPLE, pickle.EMPTY_LIST,
-        pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.TUPLE, pickle.TUPLE1,
+        pickle.EMPTY_DICT, pickle.TUPLE, pickle.TUPLE1,
         pickle.TUPLE2, pickle.TUPLE3, pickle.APPEND, pickle.APPENDS,
         pickle.SETITEM, pickle.SETITEMS
     ]
@@ -204,6 +219,14 @@ class _Unpickler(pickle._Unpickler):
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream, encoding='utf-8')
         self.storages: Dict[str, torch.dtype] = {}
+        self.tuples = 0
+
+    def _key(self, key: Any) -> Any:
+        check_key(key)
+        self.tuples += type(key) is tuple
+        if self.tuples > TUPLE_KEYS:
+            raise ValueError(f'more than {TUPLE_KEYS} tuples as keys')
+        return key
 
     def find_class(self, module: str, name: str) -> Name:
         if module == '__builtin__':  # as protocol 2 says it
@@ -220,18 +243,28 @@ class _Unpickler(pickle._Unpickler):
         # made at once, for the program fills it
         if called.text == 'collections.OrderedDict':
             pairs, = args or ([], )
-            self.append(OrderedDict((key, value) for key, value in pairs))
+            self.append(OrderedDict(
+                (self._key(key), value) for key, value in pairs))
         else:
             self.append(Call(called.text, args))
 
     def load_build(self) -> None:
         state, changed = self.stack.pop(), self.stack[-1]
         if type(changed) is OrderedDict:  # the versions of a model's layers
-            changed._metadata = state.get('_metadata')
+            changed._metadata = state['_metadata']
         elif type(changed) is Call and changed.state is None:
             changed.state = state
         else:
             raise Refused('a state for what has none')
+
+    def load_setitem(self) -> None:
+        self._key(self.stack[-2])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        for key in self.stack[::2]:  # since the mark
+            self._key(key)
+        super().load_setitems()
 
     def load_long1(self) -> None:
         length = self.read(1)[0]
@@ -241,6 +274,8 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch[pickle.NEWOBJ[0]] = dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
     dispatch[pickle.LONG1[0]] = load_long1
 
     def persistent_load(self, reference: tuple) -> Storage:
@@ -253,6 +288,15 @@ class _Unpickler(pickle._Unpickler):
             _, start, size = view[0]
             return Storage(dtype, key, size, start)
         return Storage(dtype, key, size)
+
+
+def check_key(key: Any) -> None:
+    """Refuse to hash what takes long or is nested: that is done in C."""
+    items = key if type(key) is tuple else (key, )
+    if len(items) > KEY_LENGTH or not all(
+            item is None or type(item) in (str, int, bool, float)
+            for item in items):
+        raise ValueError(f'{shown(key)} as a key')
 
 
 # --- 2. the values ----------------------------------------------------------
@@ -299,21 +343,38 @@ class Maker:
         if kind in (list, tuple, set):
             return kind(self.made(item) for item in value)
         if kind not in (dict, OrderedDict):
-            raise Refused(f'{value} as a value')
+            raise Refused(f'{shown(value)} as a value')
         result = kind((self.made(key), self.made(item))
                       for key, item in value.items())
         if hasattr(value, '_metadata'):
-            result._metadata = self.made(value._metadata)
+            result._metadata = self._versions(self.made(value._metadata))
         return result
+
+    @staticmethod
+    def _versions(metadata: Any) -> dict:
+        """Of a model's layers by name; PyTorch obeys what else stands there.
+        """
+        right = isinstance(metadata, dict) and all(
+            type(name) is str and isinstance(told, dict) and
+            type(told.get('version', 0)) in (int, type(None))
+            for name, told in metadata.items())
+        if not right:
+            raise ValueError('versions of layers that are no numbers')
+        return type(metadata)(
+            (name, {'version': told['version']} if told.get('version')
+             is not None else {}) for name, told in metadata.items())
 
     def tensor(self, call: Call) -> Tensor:
         storage, start, size, stride = call.args[:4]
         size, stride = self.made(size), self.made(stride)
+        if not isinstance(size, tuple) or not isinstance(stride, tuple) or \
+                not len(size) == len(stride) <= 32:
+            raise ValueError('a tensor whose size or stride is none')
         whole = all(type(number) is int and number >= 0
                     for number in (start, storage.size, storage.start, *size,
                                    *stride))
-        if not whole or len(size) != len(stride) or len(size) > 32:
-            raise ValueError(f'a tensor of size {size}, stride {stride}')
+        if not whole:
+            raise ValueError('a tensor of a size that is no whole number')
         if call.state is not None or any(call.args[6:]):
             raise Refused('a tensor with a state of its own')
         elements = math.prod(size)
@@ -325,7 +386,8 @@ class Maker:
         if self.left < 0:
             raise ValueError('its tensors are larger than the file')
         flat = self._flat(storage)
-        return flat.as_strided(size, stride, storage.start + start)
+        made = flat.as_strided(size, stride, storage.start + start)
+        return made.contiguous() if _overlaps(size, stride) else made
 
     def _flat(self, storage: Storage) -> Tensor:
         """All numbers of a storage, (n,)."""
@@ -349,17 +411,19 @@ class Maker:
         order = call.state[1] if call.state else '|'
         found = np.dtype(name) if name in NUMBERS else None
         if found is None or order not in ('|', '<', '>', '='):
-            raise Refused(f'numpy numbers of type {name!r}')
+            raise Refused(f'numpy numbers of type {shown(name)}')
         return found.newbyteorder(order)
 
     def array(self, call: Call) -> np.ndarray:
         if call.args[0] != Name('numpy.ndarray'):
-            raise Refused(f'an array of class {call.args[0]}')
+            raise Refused(f'an array of class {shown(call.args[0])}')
         _, shape, dtype, fortran, raw = call.state
         dtype, raw = self.made(dtype), self.made(raw)
-        if not all(type(n) is int and n >= 0 for n in shape) or \
+        if len(shape) > 32 or not all(
+                type(n) is int and n >= 0 for n in shape) or \
                 math.prod(shape) * dtype.itemsize != len(raw):
-            raise ValueError(f'an array of shape {shape} in {len(raw)} bytes')
+            raise ValueError('an array whose shape is not that of its '
+                             f'{len(raw)} bytes')
         return self._numbers(raw, dtype).reshape(
             shape, order='F' if fortran else 'C')
 
@@ -379,7 +443,7 @@ class Maker:
     def encoded(self, call: Call) -> bytes:
         text, encoding = call.args
         if encoding != 'latin1':  # protocol 2 has bytes only as such a call
-            raise Refused(f'text encoded as {encoding!r}')
+            raise Refused(f'text encoded as {shown(encoding)}')
         return text.encode('latin1')
 
     def history(self, call: Call) -> HistoryBuffer:
@@ -397,17 +461,31 @@ class Maker:
         owner, name = call.args
         if owner != Name(HISTORY) or name not in ('min', 'max', 'current',
                                                   'mean'):
-            raise Refused(f'attribute {name!r} of {owner}')
+            raise Refused(f'attribute {shown(name)} of {shown(owner)}')
 
     def collection(self, call: Call) -> Any:
         kind = COLLECTIONS[call.name]
         args = [self.made(argument) for argument in call.args]
         if not all(type(item) in (int, float, list, tuple, dict)
                    for item in args) or call.state is not None:
-            raise Refused(f'{call.name} of {args}')
+            raise Refused(f'{call.name} of {len(args)} arguments')
         if kind is bytes and args:  # bytes(n) is as large as n says
             raise Refused('bytes that are not told')
+        if kind in (set, Counter):
+            for key in itertools.chain(*args):
+                check_key(key)
         return kind(*args)
+
+
+def _overlaps(size: tuple, stride: tuple) -> bool:
+    """Whether a tensor may have several elements in one place."""
+    end = 0
+    for step, n in sorted(zip(stride, size)):
+        if n > 1:
+            if step <= end:
+                return True
+            end += (n - 1) * step
+    return False
 
 
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
