@@ -4,7 +4,8 @@ Deviations from MMPose, whose class this extends:
 
 - ``LoadImage`` asks whether the file exists where an image is damaged.
 - It decodes whatever a file declares: a file of some bytes may declare pixels
-  for all memory. Here at most ``max_pixels`` are decoded.
+  for all memory. Here at most ``max_pixels`` are decoded, and no JPEG 2000:
+  of one whose two headers disagree, OpenCV writes beyond its memory.
 - It turns an image upright by its EXIF orientation, as viewers do, whatever
   size the annotations name. So it is here, and the sizes must agree.
 """
@@ -25,8 +26,10 @@ from PIL import Image
 from ..annotations.segmentations import MAX_PIXELS, MAX_SIDE
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright, from 5 on the sides change
-# Those that OpenCV reads, by their names in Pillow
-FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM', 'JPEG2000')
+# Those that OpenCV reads safely, by their names in Pillow
+FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM')
+# How JPEG 2000 begins, in a file with boxes and as a bare codestream
+JPEG_2000 = (b'\0\0\0\x0cjP', b'\xff\x4f\xff\x51')
 AS_STORED = "color_type='color_ignore_orientation' of LoadCheckedImage"
 
 
@@ -94,11 +97,7 @@ class LoadCheckedImage(LoadImage):
         width, height, orientation = _header(content, path)
         if 'ignore_orientation' in self.color_type:
             orientation = 1
-        if max(width, height) > MAX_SIDE or width * height > self.max_pixels:
-            raise ValueError(
-                f'image {path} declares {width} x {height} pixels, more than '
-                f'{MAX_SIDE} on a side or max_pixels={self.max_pixels}: scale '
-                'it down, or take it out of the data')
+        self._check_pixels(path, width, height)
         try:
             image = imfrombytes(content, self.color_type,
                                 backend=self.imdecode_backend)
@@ -106,6 +105,7 @@ class LoadCheckedImage(LoadImage):
             raise _unreadable(path) from error
         if image is None:
             raise _unreadable(path)
+        self._check_pixels(path, *image.shape[1::-1])
         if annotated is not None and None not in annotated:
             self._check_shape(path, image.shape[:2], (height, width),
                               tuple(annotated), orientation)
@@ -132,6 +132,13 @@ class LoadCheckedImage(LoadImage):
                 'path') from error
         except OSError as error:
             raise _unreadable(path) from error
+
+    def _check_pixels(self, path: str, width: int, height: int) -> None:
+        if max(width, height) > MAX_SIDE or width * height > self.max_pixels:
+            raise ValueError(
+                f'image {path} declares {width} x {height} pixels, more than '
+                f'{MAX_SIDE} on a side or max_pixels={self.max_pixels}: scale '
+                'it down, or take it out of the data')
 
     def _check_shape(self, path: str, shape: tuple, stored: tuple,
                      annotated: tuple, orientation: int) -> None:
@@ -160,6 +167,9 @@ class LoadCheckedImage(LoadImage):
 
 def _header(content: bytes, path: str) -> Tuple[int, int, int]:
     """Width, height and EXIF orientation that a file declares."""
+    if content.startswith(JPEG_2000):
+        raise ValueError(f'image {path} is a JPEG 2000, which OpenCV does not '
+                         'read safely: convert it to PNG or JPEG')
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size

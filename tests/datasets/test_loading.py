@@ -177,6 +177,26 @@ def test_max_pixels(tmp_path):
         LoadCheckedImage(max_pixels=23)(dict(img_path=path))
 
 
+def test_max_pixels_of_what_the_header_does_not_tell(tmp_path, monkeypatch):
+    path = str(tmp_path / '1.png')
+    cv2.imwrite(path, PIXELS)
+    monkeypatch.setattr(loading, '_header', lambda *args: (1, 1, 1))
+    assert LoadCheckedImage(max_pixels=24)(dict(img_path=path))['img'].any()
+    with pytest.raises(ValueError, match='1.png .* 6 x 4 pixels.*=23: scale'):
+        LoadCheckedImage(max_pixels=23)(dict(img_path=path))
+
+
+@pytest.mark.parametrize('bare', [False, True])
+def test_jpeg_2000_is_not_decoded(tmp_path, monkeypatch, bare):
+    monkeypatch.setattr(loading, 'imfrombytes', None)  # nobody may call it
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    content = cv2.imencode('.jp2', pixels)[1].tobytes()
+    path = tmp_path / '1.jpg'
+    path.write_bytes(content[content.index(b'\xff\x4f\xff') * bare:])
+    with pytest.raises(ValueError, match='1.jpg is a JPEG 2000.*: convert it'):
+        LoadCheckedImage()(dict(img_path=str(path)))
+
+
 def test_files_without_end_are_not_read(tmp_path):
     fifo = tmp_path / '1.jpg'
     os.mkfifo(fifo)
