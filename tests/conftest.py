@@ -1,4 +1,5 @@
 """Fixtures and options of all tests; builders are in ``factories.py``."""
+import logging
 import os
 import sys
 from collections import Counter
@@ -9,6 +10,9 @@ from factories import COCO_MINI, CROWDPOSE_MINI, DATA
 
 # The tensors are small: more threads would only wait for each other.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# MMEngine's loggers keep the streams of earlier tests, which pytest closes:
+# what they cannot write is no traceback of the tool that is tested.
+logging.raiseExceptions = False
 
 
 def pytest_addoption(parser):
