@@ -18,7 +18,8 @@ import numpy as np
 
 from ..decoding.refinement import AREA_OF_BOX
 from .findings import Findings
-from .segmentations import MAX_PIXELS, MAX_SIDE, mask_area, plain_segmentation
+from .segmentations import (MAX_PIXELS, MAX_SIDE, flat_numbers, mask_area,
+                            plain_segmentation)
 
 Entry = Dict[str, Any]
 
@@ -323,11 +324,8 @@ def _numbers(values: Any, count: int) -> Optional[np.ndarray]:
     """(count, ) finite numbers, or None of anything else."""
     if not isinstance(values, list) or not 0 < len(values) == count:
         return None
-    try:
-        numbers = np.array(values)
-    except ValueError:  # lists of different lengths
-        return None
-    if numbers.ndim != 1 or numbers.dtype.kind not in 'iuf':
+    numbers = flat_numbers(values)
+    if numbers is None:
         return None
     # Neither NaN nor infinity is that near
     near = (-FARTHEST <= numbers).all() and (numbers <= FARTHEST).all()

@@ -11,6 +11,7 @@ import pycocotools.mask as coco_mask
 
 MAX_SIDE = 32766  # OpenCV warps no larger ones
 MAX_PIXELS = 2**27  # 400 MB as a colour image
+NUMBERS = (int, float, np.integer, np.floating)
 MAX_POINTS = 10**7  # of outlines: COCO's code takes some 20 bytes for each
 
 
@@ -58,7 +59,7 @@ def check_polygon(polygon: Any, side: int) -> int:
     Raises:
         ValueError: If the polygon cannot be drawn.
     """
-    numbers = _numbers(polygon)
+    numbers = flat_numbers(polygon)
     if numbers is None or len(numbers) < 6 or len(numbers) % 2:
         raise ValueError(
             'a polygon must be a flat list [x0, y0, x1, y1, ...] of at least '
@@ -82,7 +83,7 @@ def check_rle(rle: Any, height: int, width: int) -> np.ndarray:
     if not isinstance(rle, dict) or not {'size', 'counts'} <= rle.keys():
         raise ValueError("an RLE needs 'size' and 'counts', got "
                          f'{rle!r:.100}')
-    size, counts = _numbers(rle['size']), rle['counts']
+    size, counts = flat_numbers(rle['size']), rle['counts']
     if (size is None or size.tolist() != [height, width]
             or size.dtype.kind == 'f'):
         raise ValueError(
@@ -91,7 +92,7 @@ def check_rle(rle: Any, height: int, width: int) -> np.ndarray:
     if isinstance(counts, (str, bytes)):
         runs = run_lengths(counts)
     else:
-        given = _numbers(counts)
+        given = flat_numbers(counts)
         if given is None or (given % 1).any():
             raise ValueError('RLE counts must be whole numbers, got '
                              f'{counts!r:.100}')
@@ -167,13 +168,19 @@ def mask_area(segmentation: Union[list, dict], height: int,
     return float(coco_mask.area(encoded))
 
 
-def _numbers(values: Any) -> Optional[np.ndarray]:
-    """A flat list of real numbers as an array, or None of anything else."""
+def flat_numbers(values: Any) -> Optional[np.ndarray]:
+    """A flat list of real numbers as an array, or None of anything else.
+
+    The types are looked at first: of one long text among numbers, numpy would
+    make as many texts of that length.
+    """
     if not isinstance(values, (list, tuple)):
+        return None
+    if not all(issubclass(kind, NUMBERS) and kind is not bool
+               for kind in set(map(type, values))):
         return None
     try:
         numbers = np.array(values)
-    except ValueError:  # lists of several lengths
+    except OverflowError:  # whole numbers beyond all decimals
         return None
-    flat = numbers.ndim == 1 and numbers.dtype.kind in 'iuf'
-    return numbers if flat else None
+    return numbers if numbers.dtype.kind in 'iuf' else None

@@ -7,7 +7,7 @@ from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..annotations.segmentations import check_rle
+from ..annotations.segmentations import check_rle, flat_numbers
 
 
 def check_dataset(dataset: dict, needed: Mapping[str, Sequence[str]]) -> None:
@@ -117,11 +117,10 @@ def check_numbers(values: list, length: int, name: str) -> np.ndarray:
     Raises:
         ValueError: If they are anything else, such as text of numbers.
     """
-    try:
-        numbers = np.array(values)
-    except ValueError:  # lists of several lengths
-        numbers = np.empty(0)
-    if (numbers.dtype.kind not in 'iuf' or numbers.shape != (length, )
+    if isinstance(values, np.ndarray):
+        values = list(values) if values.ndim else values.item()
+    numbers = flat_numbers(values)
+    if (numbers is None or numbers.shape != (length, )
             or not np.isfinite(numbers).all()):
         raise ValueError(f'{name} must be {length} finite numbers in a flat '
                          f'list, got {values!r:.200}')

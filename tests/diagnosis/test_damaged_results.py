@@ -10,6 +10,7 @@ from hypothesis import given
 
 from mmpose_ssa.apis.refined_results import read_result_file
 from mmpose_ssa.diagnosis.evaluator import diagnose
+from mmpose_ssa.diagnosis.result_format import check_numbers
 
 POINTS = [(20 + 2 * k, 20 + k) for k in range(17)]
 TRUTH = content([person(POINTS)], names=COCO_NAMES)
@@ -59,6 +60,18 @@ def test_good_results_are_right(path):
     assert found.ap == pytest.approx(1)
     path.write_text(json.dumps(good_results()))
     assert read_result_file(path) == good_results()
+
+
+@pytest.mark.parametrize('values', [
+    ['x' * 10**6, *[0] * 10**6], ['1', 2, 3, 4], [True, 2, 3, 4],
+    [.5, 2, 3, 10**400], [[1], 2, 3, 4], [1, 2, 3], None, 5, '1234'])
+def test_only_numbers_are_numbers(values):
+    """Numpy would make each as long as the longest text."""
+    with pytest.raises(ValueError, match='bbox must be 4 finite numbers'):
+        check_numbers(values, 4, 'bbox')
+    good = [1, 2.5, np.float32(3), np.int64(4)]
+    for kind in (list, tuple, np.array):
+        assert check_numbers(kind(good), 4, 'bbox').tolist() == good
 
 
 @FAST
