@@ -3,10 +3,11 @@
 A check calls what is wrong by the ``name`` that it is given. Pure: numpy
 and pycocotools only.
 """
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..annotations.checks import LARGEST_ID
 from ..annotations.segmentations import check_rle, flat_numbers
 
 
@@ -16,7 +17,7 @@ def check_dataset(dataset: dict, needed: Mapping[str, Sequence[str]]) -> None:
     Args:
         dataset: The content.
         needed: The lists that it must have, and for each of them what their
-            objects must have, a whole number or a text.
+            objects must have, a whole number below 2^53 or a text.
     """
     if not isinstance(dataset, dict):
         raise ValueError(
@@ -27,8 +28,8 @@ def check_dataset(dataset: dict, needed: Mapping[str, Sequence[str]]) -> None:
         entries = dataset.get(key)
         if not isinstance(entries, list) or not all(
                 isinstance(entry, dict)
-                and all(isinstance(entry.get(name), (int, str))
-                        for name in names) for entry in entries):
+                and all(_is_id(entry.get(name)) for name in names)
+                for entry in entries):
             raise ValueError(
                 f'{key!r} must be a list of objects'
                 f'{" with " * bool(names)}{" and ".join(map(repr, names))}: '
@@ -68,10 +69,20 @@ def check_keys(entry: dict, keys: Sequence[str], name: str) -> None:
 
 
 def check_image_id(entry: dict, name: str) -> None:
-    """Raise ValueError unless ``image_id`` is a whole number or a text."""
-    if not isinstance(entry['image_id'], (int, str)):
-        raise ValueError(f"{name}'s image_id must be a whole number or a "
-                         f"text, got {entry['image_id']!r:.200}")
+    """Raise ValueError unless ``image_id`` may be one."""
+    number = entry['image_id']
+    if not _is_id(number):
+        raise ValueError(f"{name}'s image_id must be a whole number below "
+                         f'2^53 or a text, got {number!r:.200}')
+
+
+def _is_id(value: Any) -> bool:
+    """Whether this is a text, or a whole number that a float can hold.
+
+    Larger ones may all have one hash: a dict of many of them takes for ever.
+    """
+    return isinstance(value, str) or (isinstance(value, int)
+                                      and abs(value) < LARGEST_ID)
 
 
 def keypoint_names(category: dict) -> Tuple[str, ...]:

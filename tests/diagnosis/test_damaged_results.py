@@ -10,7 +10,8 @@ from hypothesis import given
 
 from mmpose_ssa.apis.refined_results import read_result_file
 from mmpose_ssa.diagnosis.evaluator import diagnose
-from mmpose_ssa.diagnosis.result_format import check_numbers
+from mmpose_ssa.diagnosis.result_format import (check_dataset, check_image_id,
+                                                check_numbers)
 
 POINTS = [(20 + 2 * k, 20 + k) for k in range(17)]
 TRUTH = content([person(POINTS)], names=COCO_NAMES)
@@ -72,6 +73,18 @@ def test_only_numbers_are_numbers(values):
     good = [1, 2.5, np.float32(3), np.int64(4)]
     for kind in (list, tuple, np.array):
         assert check_numbers(kind(good), 4, 'bbox').tolist() == good
+
+
+@pytest.mark.parametrize('number', [
+    2**53, -2**53, 3 * (2**61 - 1) + 7, 1.5, None, [1]])
+def test_ids_of_images_are_small_numbers_or_texts(number):
+    with pytest.raises(ValueError, match='image_id must be a whole number be'):
+        check_image_id(dict(image_id=number), 'it')
+    with pytest.raises(ValueError, match="'images' must be a list"):
+        check_dataset(dict(images=[dict(id=number)]), dict(images=['id']))
+    for good in (0, -5, 2**53 - 1, '', '7'):
+        check_image_id(dict(image_id=good), 'it')
+        check_dataset(dict(images=[dict(id=good)]), dict(images=['id']))
 
 
 @FAST
