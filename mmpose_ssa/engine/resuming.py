@@ -4,19 +4,22 @@ MMEngine loads what fits and goes on: with random weights where a name or a
 shape differs, without the optimizer's averages where there are none, and with
 the learning rate of the beginning.
 """
+import copy
 import math
+from collections import defaultdict
 from numbers import Real
 from typing import Any, Optional
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from torch.optim import Optimizer
 
 from .errors import RunError
 from .strict_testing import for_all, misfit
+from .unpickling import shown
 
 NEEDED = ('state_dict', 'meta', 'message_hub', 'optimizer')
 
@@ -68,9 +71,16 @@ def missing(runner: Runner, checkpoint: dict) -> str:
 
 
 def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
-    """What of an optimizer's state is not that of the run's, if anything."""
-    if not isinstance(wrapper, OptimWrapper):
-        return None  # several optimizers
+    """What of an optimizer's state is not that of the run's, if anything.
+
+    Its switches (``fused``, ``amsgrad``, ...) are replaced by the run's own.
+    """
+    if isinstance(wrapper, OptimWrapperDict):
+        if not isinstance(saved, dict) or set(saved) != set(wrapper.keys()):
+            return 'it has not the optimizers of the config'
+        faults = (optimizer_misfit(each, saved[name])
+                  for name, each in wrapper.items())
+        return next(filter(None, faults), None)
     own = wrapper.state_dict()
     lacking = sorted(set(own) - set(saved)) if isinstance(saved, dict) else \
         list(own)
@@ -80,7 +90,7 @@ def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
         return _groups_misfit(own['param_groups'], saved['param_groups']) or \
             _averages_misfit(wrapper.optimizer, saved)
     except (AttributeError, KeyError, TypeError) as error:
-        return f'the optimizer is none of PyTorch ({error!r})'
+        return f'the optimizer is none of PyTorch ({error!r:.200})'
 
 
 def _groups_misfit(own: list, saved: list) -> Optional[str]:
@@ -91,9 +101,13 @@ def _groups_misfit(own: list, saved: list) -> Optional[str]:
                 f'{sizes[1]}')
     for mine, theirs in zip(own, saved):
         for key, value in mine.items():
-            if key in theirs and not is_like(theirs[key], value):
-                return (f'the optimizer has {key}={theirs[key]!r:.80} instead '
-                        f'of {value!r:.80}')
+            if value is None or isinstance(value, bool):
+                theirs[key] = value
+            elif not is_like(theirs.setdefault(key, value), value):
+                return (f'the optimizer has {key}={shown(theirs[key])} '
+                        f'instead of {value!r:.80}')
+        for key in set(theirs) - set(mine):  # of another PyTorch
+            del theirs[key]
     return None
 
 
@@ -104,18 +118,56 @@ def _averages_misfit(optimizer: Optimizer, saved: dict) -> Optional[str]:
            for index in group['params']]
     if len(set(ids)) < len(ids):
         return 'the optimizer has a weight twice'
-    for index, weight in zip(ids, own):
-        for key, value in saved['state'].get(index, {}).items():
-            if not isinstance(value, torch.Tensor):
-                fits = is_like(value, 0)
-            else:
-                fits = value.shape in (weight.shape, (), (1, )) and \
-                    bool(value.isfinite().all())
-            if not isinstance(key, str) or not fits:
-                return (f'the optimizer has {key!r:.80} of another shape, or '
-                        f'not finite, for weight {index} of shape '
+    if not set(saved['state']) <= set(ids):
+        return 'the optimizer has averages of no weight'
+    likes = [like for group in optimizer.param_groups
+             for like in [_state_of_one(optimizer, group)] * len(
+                 group['params'])]
+    for index, weight, like in zip(ids, own, likes):
+        state = saved['state'].get(index)
+        if not state:  # a weight that is not trained
+            continue
+        for key in sorted(set(state) | set(like), key=str):
+            if key not in like and state[key] is None:
+                continue
+            if key not in state or key not in like or not _fits(
+                    state[key], like[key], weight):
+                return (f'the optimizer has no {shown(key)}, or of another '
+                        f'shape, or not finite, for weight {index} of shape '
                         f'{tuple(weight.shape)}')
     return None
+
+
+# A shape that no number of its own has, as the count of steps
+ONE = (1, 2)
+
+
+def _state_of_one(optimizer: Optimizer, group: dict) -> dict:
+    """What such an optimizer keeps of a weight of shape `ONE`."""
+    weight = torch.nn.Parameter(torch.zeros(ONE))
+    weight.grad = torch.zeros(ONE)
+    twin = copy.copy(optimizer)
+    twin.state = defaultdict(dict)
+    twin.param_groups = [dict(group, params=[weight], fused=False,
+                              capturable=False)]
+    type(optimizer).step(twin)
+    return twin.state[weight]
+
+
+def _fits(value: Any, like: Any, weight: torch.Tensor) -> bool:
+    """Whether it may stand for a weight where `like` stands for that of one.
+    """
+    if not isinstance(like, torch.Tensor):
+        # a count, which some versions of PyTorch keep as a tensor
+        return is_like(value, like) or isinstance(
+            like, Real) and is_like(value, torch.zeros(()))
+    if like.shape != ONE:
+        return isinstance(value, torch.Tensor) and \
+            value.is_floating_point() and is_like(value, like) or \
+            like.shape == () and type(value) in (int, float) and \
+            math.isfinite(value)
+    return isinstance(value, torch.Tensor) and value.shape == weight.shape \
+        and value.is_floating_point() and bool(value.isfinite().all())
 
 
 def schedule_misfit(own: Any, checkpoint: dict) -> Optional[str]:

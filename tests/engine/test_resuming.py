@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper
 from small_training import small_runner
 
 from mmpose_ssa.engine.errors import RunError
-from mmpose_ssa.engine.resuming import is_like
+from mmpose_ssa.engine.resuming import is_like, optimizer_misfit
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +116,14 @@ SCHEDULE = ('param_schedulers', 0)
     (at(*STATE, exp_avg=torch.zeros(9)), 'exp_avg.*weight 0'),
     (at(*STATE, exp_avg=torch.full((8, 4), math.inf)), 'exp_avg'),
     (at(*STATE, exp_avg='a'), 'exp_avg'),
+    (at(*STATE, exp_avg=torch.zeros(())), 'exp_avg'),
+    (at(*STATE, exp_avg=torch.zeros(1)), 'exp_avg'),
+    (at(*STATE, exp_avg=torch.zeros(8, 4).long()), 'exp_avg'),
+    (at(*STATE, step=torch.zeros(8, 4)), 'step'),
+    (at(*STATE, step=torch.tensor(1j)), 'step'),
+    (at(*STATE, more=torch.zeros(8, 4)), "no 'more'"),
+    (without(*STATE, 'exp_avg_sq'), "no 'exp_avg_sq'"),
+    (at('optimizer', 'state', **{'a': {}}), 'averages of no weight'),
     (at('optimizer', state={0: 3}), 'optimizer'),
     (at(param_schedulers=[]), '1 param_scheduler'),
     (at(param_schedulers='a'), '1 param_scheduler'),
@@ -129,6 +137,34 @@ def test_what_does_not_fit_is_named(changed, change, named):
     """fault_11"""
     with pytest.raises(RunError, match=f'(?s)a.pth does not fit.*{named}'):
         changed(change).train()
+
+
+def test_switches_of_the_optimizer_are_those_of_the_run(changed):
+    runner = changed(at(*GROUP, fused=True, foreach=True, amsgrad=1, more=3,
+                        capturable=True, differentiable=True))
+    runner.train()
+    group, = runner.optim_wrapper.optimizer.param_groups
+    assert not any(group.get(key) for key in (
+        'fused', 'foreach', 'amsgrad', 'capturable', 'differentiable'))
+    assert 'more' not in group
+
+
+@pytest.mark.parametrize('build', [
+    torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam,
+    lambda w: torch.optim.Adam(w, amsgrad=True),
+    lambda w: torch.optim.SGD(w, lr=.1),
+    lambda w: torch.optim.SGD(w, lr=.1, momentum=.9),
+    lambda w: torch.optim.RMSprop(w, momentum=.9, centered=True)])
+def test_every_optimizer_fits_itself(build):
+    layer = torch.nn.Linear(2, 3)
+    layer(torch.rand(4, 2)).sum().backward()
+    used, fresh = (OptimWrapper(build(layer.parameters())) for _ in '12')
+    used.step()
+    before = used.state_dict()
+    assert optimizer_misfit(fresh, before) is None
+    assert fresh.state_dict()['state'] == {}
+    fresh.load_state_dict(before)
+    fresh.step()
 
 
 def test_a_model_of_another_width_is_named(changed):
