@@ -25,6 +25,7 @@ import math
 import numbers
 import os
 import re
+import stat
 import sys
 import warnings
 import zipfile
@@ -41,6 +42,9 @@ from torch import Tensor
 
 from .errors import RunError
 from .unpickling import UNSAFE_LOAD, CheckpointError, read, shown
+
+# A run that lists more files as kept is none
+KEPT = 5000
 
 
 class DownloadError(RunError, ConnectionError):
@@ -155,7 +159,8 @@ def without_paths(checkpoint: dict, filename: str) -> dict:
         if str(key).startswith('best_score') and _is_finite(value)
     }
     kept = told.get('keep_ckpt_ids')
-    if isinstance(kept, list) and all(map(_is_count, kept)):
+    if isinstance(kept, list) and len(kept) <= KEPT and all(
+            map(_is_count, kept)) and len(set(kept)) == len(kept):
         info['keep_ckpt_ids'] = kept
     checkpoint['message_hub'] = dict(
         log_scalars=scalars,
@@ -164,9 +169,19 @@ def without_paths(checkpoint: dict, filename: str) -> dict:
     checkpoint['best_paths'] = {
         key: value
         for key, value in told.items()
-        if str(key).startswith('best_ckpt') and isinstance(value, str)
+        if str(key).startswith('best_ckpt') and is_path(value)
     }
     return checkpoint
+
+
+def is_path(value: Any) -> bool:
+    """Whether a system would take a value as the path of a file."""
+    if type(value) is not str or len(value) > 4096 or '\0' in value:
+        return False
+    try:
+        return len(os.fsencode(value)) <= 4096
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_finite(number: Any) -> bool:
@@ -221,10 +236,12 @@ def load_from_nowhere(filename: str, map_location=None) -> dict:
 def is_whole(file: str) -> bool:
     """Whether a checkpoint was written to its end; not all of it is read."""
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # a pipe never ends
+            return False
         with zipfile.ZipFile(file) as archive:
             return any(name.endswith('/data.pkl')
                        for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive raises anything
         return False
 
 
@@ -239,7 +256,7 @@ def newest_whole(folder: str, besides: str = '') -> Optional[str]:
     for path in Path(folder).glob('*.pth'):
         match = re.fullmatch(r'(?:epoch|iter)_([0-9]{1,18})\.pth', path.name)
         if match and not (besides and os.path.exists(besides)
-                          and path.samefile(besides)):
+                          and path.exists() and path.samefile(besides)):
             found.append((int(match[1]), str(path)))
     return next((path for _, path in sorted(found, reverse=True)
                  if is_whole(path)), None)
@@ -258,7 +275,12 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
         CheckpointError: If there are some, but none that is whole.
     """
     note = Path(path, 'last_checkpoint')
-    named = note.read_text(errors='replace').strip() if note.is_file() else ''
+    named = ''
+    if note.is_file():
+        with open(note, errors='replace') as stream:
+            named = stream.read(4097).strip()
+    if not is_path(named):  # zeros, after the power went
+        named = ''
     here = os.path.join(path, os.path.basename(named))
     for file in (here, named):
         if named and is_whole(file):

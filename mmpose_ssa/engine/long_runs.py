@@ -12,9 +12,10 @@ import math
 import os
 import shutil
 import socket
+import stat
 import time
 from collections import deque
-from typing import Dict, Optional
+from typing import Dict, Optional, TextIO
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
@@ -22,7 +23,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from .checkpoints import newest_whole, write
+from .checkpoints import is_path, newest_whole, write
 from .errors import RunError
 from .strict_testing import for_all, not_finite
 
@@ -113,6 +114,8 @@ class SafeCheckpointHook(CheckpointHook):
                                    'and will stay as it is')
 
     def _is_own(self, path: str) -> bool:
+        if not is_path(path):
+            return False
         folder, name = os.path.split(os.path.realpath(path))
         return (os.path.isfile(path) and not os.path.islink(path)
                 and folder == os.path.realpath(self.out_dir)
@@ -200,6 +203,21 @@ class SafeCheckpointHook(CheckpointHook):
                 f'stopped. {way_back(runner)}')
 
 
+def _opened(path: str) -> TextIO:
+    """A file of this folder alone, made if there is none.
+
+    Raises:
+        OSError: If it is a link, or no file; what a link names is not touched.
+    """
+    alone = getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0)
+    number = os.open(path, os.O_RDWR | os.O_CREAT | alone, 0o644)
+    told = os.fstat(number)
+    if not stat.S_ISREG(told.st_mode) or told.st_nlink != 1:
+        os.close(number)
+        raise OSError(f'{path} is a link or no file: remove it')
+    return os.fdopen(number, 'r+')
+
+
 @HOOKS.register_module()
 class OneRunPerFolder(Hook):
     """Refuses to train in a folder in which another process trains.
@@ -226,7 +244,7 @@ class OneRunPerFolder(Hook):
     def _lock(self, folder: str) -> Optional[str]:
         path = os.path.join(folder, 'training.lock')
         try:
-            self.file = open(path, 'a+')
+            self.file = _opened(path)
         except OSError as error:
             return (f'{folder} cannot be written to ({error}): change its '
                     'permissions or give another --work-dir')

@@ -96,6 +96,7 @@ def test_nothing_is_deleted_by_what_a_checkpoint_names(tmp_path):
 
 @pytest.mark.parametrize('key, value', [
     ('keep_ckpt_ids', [1, '/../../x']), ('keep_ckpt_ids', [-1]),
+    ('keep_ckpt_ids', [3, 3]), ('keep_ckpt_ids', list(range(5001))),
     ('keep_ckpt_ids', 'ab'), ('keep_ckpt_ids', [True]),
     ('best_score', float('nan')), ('best_score', float('inf')),
     ('best_score', 'high'), ('best_score_a/b', [1.]), (3, 4)])
@@ -103,6 +104,17 @@ def test_records_of_another_kind_are_left_out(tmp_path, key, value):
     content = training()
     content['message_hub']['runtime_info'] = {key: value}
     assert loaded(tmp_path, content)['message_hub']['runtime_info'] == {}
+
+
+@pytest.mark.parametrize('path', [
+    'best_\0.pth', 'best_\udfff.pth', 'a/' * 2500, 'ä' * 2500, 3])
+def test_a_best_that_is_no_path_is_left_out(tmp_path, path):
+    content = training()
+    content['message_hub']['runtime_info'] = dict(best_ckpt=path)
+    if path == 'best_\udfff.pth':  # torch.save writes none
+        assert not checkpoints.is_path(path)
+        return
+    assert loaded(tmp_path, content)['best_paths'] == {}
 
 
 @pytest.mark.parametrize('content, named', [
@@ -260,8 +272,9 @@ def test_the_noted_checkpoint_is_resumed(run, said):
     assert not said
 
 
-@pytest.mark.parametrize('note', ['', None, '/gone/epoch_11.pth', b'\xff'],
-                         ids=str)
+@pytest.mark.parametrize('note', ['', None, '\0' * 40, '/gone/epoch_11.pth',
+                                  b'\xff'], ids=['empty', 'none', 'zeros',
+                                                 'gone', 'no text'])
 def test_a_bad_note_is_told_and_the_newest_resumed(run, said, note):
     """fault_04: a kill while the note was written leaves it empty."""
     (run / 'last_checkpoint').unlink()
@@ -270,7 +283,9 @@ def test_a_bad_note_is_told_and_the_newest_resumed(run, said, note):
             note if isinstance(note, bytes) else note.encode())
     assert latest(run) == 'epoch_10.pth'
     line, = said
-    assert str(note or 'last_checkpoint') in line or isinstance(note, bytes)
+    empty = not note or '\0' in str(note)
+    assert ('last_checkpoint' if empty else str(note)) in line or isinstance(
+        note, bytes)
     assert line.endswith('epoch_10.pth')
 
 
@@ -280,6 +295,16 @@ def test_a_truncated_checkpoint_is_told_and_the_one_before_resumed(run, said):
     assert 'epoch_10.pth is damaged' in said[0]
     cut(run / 'epoch_9.pth')
     assert latest(run) == 'epoch_2.pth'
+
+
+def test_what_is_no_file_is_not_whole(run):
+    (run / 'epoch_11.pth').symlink_to('/nowhere')
+    os.mkfifo(run / 'epoch_12.pth')
+    (run / 'epoch_13.pth').mkdir()
+    (run / 'ax.pth').write_bytes(b'PKxx')
+    assert checkpoints.newest_whole(str(run), str(run / 'ax.pth')).endswith(
+        'epoch_10.pth')
+    assert not checkpoints.is_whole('a\0.pth')
 
 
 def test_none_that_is_whole_is_an_error(run):

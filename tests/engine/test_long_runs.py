@@ -233,6 +233,19 @@ def test_a_second_training_in_a_folder_is_told_of_the_first(tmp_path):
     assert second().returncode == 0
 
 
+@pytest.mark.parametrize('link', [os.symlink, os.link, None])
+def test_a_lock_is_no_link(tmp_path, link):
+    """What it names would be emptied."""
+    victim, lock = tmp_path / 'victim', tmp_path / 'training.lock'
+    victim.write_text('precious')
+    if link:
+        link(victim, lock)
+    else:
+        os.mkfifo(lock)
+    fault = long_runs.OneRunPerFolder()._lock(str(tmp_path))
+    assert 'training.lock' in fault and victim.read_text() == 'precious'
+
+
 def test_a_lock_ends_with_its_process(tmp_path):
     """A file that a killed process left behind locks nothing."""
     (tmp_path / 'training.lock').write_text('process 1 on host since ever')
