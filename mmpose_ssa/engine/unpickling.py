@@ -11,7 +11,9 @@ made to run code. Here a file is read in two steps that any PyTorch can do:
    functions of this module that compare every size with the bytes there are.
 
 Both forms of ``torch.save`` are read, the zip archive of today and the older
-sequence of pickles. No file takes more memory than some times its own size.
+sequence of pickles. The numbers of tensors take at most some `SHARED` times
+the file's size. What a file asks to be made again and again (arrays, text,
+sets, tensors without numbers) is not counted, and can take far more.
 """
 import io
 import itertools
