@@ -23,7 +23,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from .checkpoints import is_path, newest_whole, write
+from .checkpoints import (is_path, is_whole, load_from_local, newest_whole,
+                          write)
 from .errors import RunError
 from .strict_testing import for_all, not_finite
 
@@ -82,6 +83,8 @@ class SafeCheckpointHook(CheckpointHook):
       written, not before;
     - only files of the run's own folder are removed, whatever the checkpoint
       that was resumed names;
+    - a best that was written just before a kill, which no checkpoint of an
+      epoch names yet, is the best of the resumed run;
     - weights that are not finite are not saved.
     """
 
@@ -112,6 +115,31 @@ class SafeCheckpointHook(CheckpointHook):
                 runner.logger.info(f'{path}, the best of the run that is '
                                    f'resumed, is not a file of {self.out_dir} '
                                    'and will stay as it is')
+        if runner._resume:
+            self._take_unnamed_best(runner)
+
+    def _take_unnamed_best(self, runner: Runner) -> None:
+        """Take over the best that was written after what is resumed.
+
+        The validation of an epoch follows its checkpoint. MMEngine writes
+        that again to name a new best; a kill may come between.
+        """
+        step = runner.epoch if self.by_epoch else runner.iter
+        for name, old in self._best().items() if self.save_best else ():
+            path = os.path.join(self.out_dir, f'best_{name}_'.replace(
+                '/', '_') + self.filename_tmpl.format(step))
+            if path == old or not self._is_own(path) or not is_whole(path):
+                continue
+            many = '' if len(self.key_indicators) == 1 else f'_{name}'
+            score = load_from_local(path).get('message_hub', {}).get(
+                'runtime_info', {}).get(f'best_score{many}')
+            if score is None:
+                continue
+            runner.message_hub.update_info(f'best_score{many}', score)
+            runner.message_hub.update_info(f'best_ckpt{many}', path)
+            self._set_best({**self._best(), name: path})
+            if old and is_main_process():
+                self.file_backend.remove(old)
 
     def _is_own(self, path: str) -> bool:
         if not is_path(path):

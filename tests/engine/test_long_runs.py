@@ -151,6 +151,34 @@ def test_a_resumed_run_replaces_its_own_best(tmp_path):
     assert names(tmp_path, 'best*') == ['best_a_epoch_5.pth']
 
 
+@pytest.mark.parametrize('metrics', ['a', ['a', 'b']])
+@pytest.mark.parametrize('score, best', [(.4, 2), (.6, 3)])
+def test_a_kill_before_the_best_is_named(tmp_path, monkeypatch, metrics,
+                                         score, best):
+    """Its file is there; epoch_2.pth still names the one before."""
+    options = dict(checkpoint=dict(save_best=metrics))
+    small_runner(tmp_path, 1, scores=[.3], **options).train()
+
+    def replace(old, new, real=os.replace):
+        if (tmp_path / 'best_a_epoch_2.pth').is_file():
+            raise KeyboardInterrupt
+        real(old, new)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, 'replace', replace)
+        with pytest.raises(KeyboardInterrupt):
+            small_runner(tmp_path, 2, scores=[.5], resume=True,
+                         **options).train()
+    assert names(tmp_path, 'best_a*') == ['best_a_epoch_1.pth',
+                                          'best_a_epoch_2.pth']
+    small_runner(tmp_path, 3, scores=[score], resume=True, **options).train()
+    assert names(tmp_path, 'best_a*') == [f'best_a_epoch_{best}.pth']
+    runtime = torch.load(tmp_path / 'epoch_3.pth', weights_only=False)[
+        'message_hub']['runtime_info']
+    key = 'best_score' if metrics == 'a' else 'best_score_a'
+    assert runtime[key] == max(score, .5)
+
+
 @pytest.mark.parametrize('hook', ['SafeCheckpointHook', 'CheckpointHook'])
 def test_a_resumed_run_leaves_the_best_of_another_run(tmp_path, hook):
     """fault_10, with our configs and without."""
