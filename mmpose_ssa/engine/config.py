@@ -53,8 +53,9 @@ def refit(base: dict,
             the best checkpoint's AP.
 
     Raises:
-        ValueError: If no pipeline has a step of that type, or the skeleton
-            of the metainfo does not connect all keypoints.
+        ValueError: If no pipeline has a step of that type, the skeleton of
+            the metainfo does not connect all keypoints, or ``metainfo``,
+            ``train`` or ``test`` is for several data sets that differ.
     """
     codec = dict(codec or {})
     if metainfo:
@@ -64,7 +65,12 @@ def refit(base: dict,
     if codec or steps:
         _set_steps(base, codec, steps or {})
     for name, data in zip(LOADERS, (train, test, test)):
-        base[name].dataset.update(data or {})
+        *others, last = _datasets(base[name].dataset)
+        if data and any(map(_has_keypoints, others)):
+            raise ValueError(
+                f'{name}.dataset is a {base[name].dataset.type} of several: '
+                f'change them one by one, not all to {data}')
+        last.update(data or {})
     for name in ('val_evaluator', 'test_evaluator'):
         first = base[name][0] if isinstance(base[name], list) else base[name]
         first.update(metric or {})
@@ -88,10 +94,30 @@ def add_refiner(base: dict, refiner: dict, **test_cfg) -> None:
     base.test_dataloader.dataset.pipeline[0].keep_original = True
 
 
+def _datasets(dataset: dict) -> list:
+    """The data set of a loader, followed by those that it repeats or joins."""
+    parts = dataset.get('datasets', [])
+    if 'dataset' in dataset:
+        parts = [dataset['dataset']]
+    return [dataset] + [found for part in parts for found in _datasets(part)]
+
+
+def _has_keypoints(dataset: dict) -> bool:
+    """Whether it has a metainfo, and not that of the data sets in it.
+
+    MMPose's CombinedDataset, whose parts have different ones, is refused.
+    """
+    if dataset['type'] == 'CombinedDataset':
+        raise ValueError('a CombinedDataset has several metainfos: write its '
+                         '`metainfo`, and those of its `datasets`, by hand')
+    return not {'dataset', 'datasets'} & set(dataset)
+
+
 def _set_keypoints(base: dict, codec: dict, metainfo: dict) -> None:
     """Write the metainfo to the data sets, and K to head and ``codec``."""
     for name in LOADERS:
-        base[name].dataset.metainfo = metainfo
+        for data in filter(_has_keypoints, _datasets(base[name].dataset)):
+            data.metainfo = metainfo
     found = keypoint_arguments(metainfo)
     kind = codec.get('type', base.codec.type)
     for name in KEYPOINT_ARGUMENTS.get(kind, ()):
@@ -165,7 +191,8 @@ def _set_steps(base: dict, codec: dict, steps: dict) -> None:
         } for step in pipeline if steps.get(step['type'], {}) is not None]
 
     places = [(base, name) for name in base if name.endswith('_pipeline')]
-    places += [(base[name].dataset, 'pipeline') for name in LOADERS]
+    places += [(data, 'pipeline') for name in LOADERS
+               for data in _datasets(base[name].dataset) if 'pipeline' in data]
     types = {step['type'] for where, name in places for step in where[name]}
     if set(steps) - types:
         raise ValueError(

@@ -206,3 +206,51 @@ def test_a_dump_needs_no_helper(tmp_path, name):
     text = (tmp_path / 'dump.py').read_text()
     assert '_base_ =' not in text and 'engine.config' not in text
     assert Config.fromfile(tmp_path / 'dump.py').to_dict() == cfg.to_dict()
+
+
+PHOTOS = 'photos/ssa_photos.py'
+
+
+def test_data_sets_that_are_joined_are_refitted(read):
+    cfg = read('refit(_base_, dict(input_size=(320, 320)), metainfo='
+               'dict(from_file="configs/_base_/datasets/coco.py"))',
+               base=PHOTOS)
+    parts = cfg.train_dataloader.dataset.datasets
+    assert [part.data_prefix.img for part in parts] == ['train/',
+                                                        'train_nomask/']
+    for part in parts:
+        assert steps(part.pipeline)['SSARandomAffine'].input_size == (320, 320)
+        assert part.metainfo.from_file == 'configs/_base_/datasets/coco.py'
+    assert 'metainfo' not in cfg.train_dataloader.dataset
+
+
+def test_a_repeated_data_set_is_refitted(read, tmp_path):
+    middle = tmp_path / 'repeated.py'
+    middle.write_text('\n'.join((
+        f'_base_ = [{str(CONFIGS / "ssa/ssa_r50_640.py")!r}]',
+        'train_dataloader = dict(dataset=dict(_delete_=True,',
+        "type='RepeatDataset', times=2,",
+        'dataset=_base_.train_dataloader.dataset))')))
+    cfg = read('refit(_base_, dict(sigma=3), train=dict(ann_file="a.json"))',
+               base=middle)
+    repeated = cfg.train_dataloader.dataset
+    assert repeated.times == 2
+    assert repeated.dataset.ann_file == 'a.json'
+    inner = steps(repeated.dataset.pipeline)
+    assert inner['GenerateTarget'].encoder.sigma == 3
+
+
+def test_several_data_sets_have_no_file_in_common(read):
+    with pytest.raises(ValueError, match='ConcatDataset.*a.json'):
+        read('refit(_base_, train=dict(ann_file="a.json"))', base=PHOTOS)
+
+
+def test_combined_metainfos_are_not_overwritten(read, tmp_path):
+    middle = tmp_path / 'combined.py'
+    middle.write_text('\n'.join((
+        f'_base_ = [{str(CONFIGS / PHOTOS)!r}]',
+        "train_dataloader = dict(dataset=dict(type='CombinedDataset',",
+        'metainfo=dict(from_file="configs/_base_/datasets/coco.py")))')))
+    with pytest.raises(ValueError, match='CombinedDataset.*metainfo'):
+        read('refit(_base_, metainfo=dict('
+             'from_file="configs/_base_/datasets/coco.py"))', base=middle)
