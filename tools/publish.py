@@ -8,11 +8,21 @@ from typing import Optional, Sequence
 
 
 def published(checkpoint: dict) -> dict:
-    """Weights in float16, statistics and vectors in float32, and metainfo."""
+    """Weights in float16, statistics and vectors in float32, and metainfo.
+
+    Raises:
+        ValueError: If a weight is too large for half precision, or not finite.
+    """
     state = {
         name: tensor.half() if tensor.dim() > 1 else tensor
         for name, tensor in checkpoint['state_dict'].items()
     }
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            largest = checkpoint['state_dict'][name].abs().max().item()
+            raise ValueError(f'{name} reaches {largest}, half precision only '
+                             '65504: publish a checkpoint whose training did '
+                             'not diverge')
     meta = checkpoint.get('meta', {})
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'seed')
             if key in meta}

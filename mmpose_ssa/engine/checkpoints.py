@@ -41,7 +41,8 @@ from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
 from .errors import RunError
-from .unpickling import UNSAFE_LOAD, CheckpointError, read, shown
+from .pickle_program import shown
+from .unpickling import UNSAFE_LOAD, CheckpointError, read
 
 # A run that lists more files as kept is none
 KEPT = 5000
@@ -152,6 +153,7 @@ def without_paths(checkpoint: dict, filename: str) -> dict:
         key: value
         for key, value in hub['log_scalars'].items()
         if isinstance(key, str) and isinstance(value, HistoryBuffer)
+        and len(value.data[0])
     }
     info: Dict[str, Any] = {
         key: float(value)

@@ -13,8 +13,8 @@ from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
 
 from .errors import RunError
+from .pickle_program import shown
 from .strict_testing import not_finite
-from .unpickling import shown
 
 
 def read_config(config: Union[str, Config]) -> Config:

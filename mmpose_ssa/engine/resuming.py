@@ -11,15 +11,16 @@ from numbers import Real
 from typing import Any, Optional
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from torch.optim import Optimizer
 
+from .checkpoints import newest_whole
 from .errors import RunError
+from .pickle_program import shown
 from .strict_testing import for_all, misfit
-from .unpickling import shown
 
 NEEDED = ('state_dict', 'meta', 'message_hub', 'optimizer')
 
@@ -27,6 +28,8 @@ NEEDED = ('state_dict', 'meta', 'message_hub', 'optimizer')
 @HOOKS.register_module()
 class StrictResuming(Hook):
     """Refuses to resume a checkpoint that is not of this training."""
+
+    priority = 'ABOVE_NORMAL'  # before MMEngine's EMAHook reads it
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the checkpoint with the run, before it is used.
@@ -46,11 +49,16 @@ class StrictResuming(Hook):
         fault = for_all(missing(runner, checkpoint))
         if fault:
             also = f'; but not all of them fit ({weights})' if weights else ''
+            own = newest_whole(runner.work_dir)
+            latest = f' To resume {own}, give no load_from.' \
+                if own and runner._load_from else ''
             raise RunError(
                 f'{name} holds no {fault}: it cannot be resumed, as a best_'
-                '*.pth or published weights cannot. To begin a training with '
-                f'its weights, give it as load_from instead of --resume{also}')
+                f'*.pth or published weights cannot.{latest} To begin a '
+                'training with its weights, give it as load_from instead of '
+                f'--resume{also}')
         fault = weights or for_all(
+            averages_misfit(_averages(runner), checkpoint) or
             optimizer_misfit(runner.optim_wrapper, checkpoint['optimizer'])
             or schedule_misfit(runner.param_schedulers, checkpoint))
         if fault:
@@ -65,9 +73,31 @@ def missing(runner: Runner, checkpoint: dict) -> str:
     lacking = [part for part in NEEDED if part not in checkpoint]
     if runner.param_schedulers and 'param_schedulers' not in checkpoint:
         lacking.append('param_schedulers')
+    if _averages(runner) and 'ema_state_dict' not in checkpoint:
+        lacking.append('ema_state_dict')
     lacking += [key for key in ('epoch', 'iter')
                 if 'meta' in checkpoint and key not in checkpoint['meta']]
     return ', '.join(lacking)
+
+
+def _averages(runner: Runner) -> Optional[torch.nn.Module]:
+    """The moving average of the weights, if the run keeps one."""
+    return next((hook.ema_model for hook in runner.hooks
+                 if isinstance(hook, EMAHook)), None)
+
+
+def averages_misfit(model: Optional[torch.nn.Module],
+                    checkpoint: dict) -> Optional[str]:
+    """What of the averaged weights is not that of the run's, if anything."""
+    if model is None:
+        return None
+    own, saved = model.state_dict(), checkpoint['ema_state_dict']
+    if not isinstance(saved, dict):
+        return f'ema_state_dict is {shown(saved)}'
+    odd = set(own) ^ set(saved) or [
+        name for name in own if not is_like(saved[name], own[name])]
+    return f'ema_state_dict: {", ".join(sorted(map(shown, odd))[:3])}' \
+        if odd else None
 
 
 def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
@@ -88,7 +118,8 @@ def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
         return f'the optimizer has no {", ".join(lacking)}'
     try:
         return _groups_misfit(own['param_groups'], saved['param_groups']) or \
-            _averages_misfit(wrapper.optimizer, saved)
+            _state_misfit(wrapper.optimizer, saved) or \
+            _scaler_misfit(own, saved)
     except (AttributeError, KeyError, TypeError) as error:
         return f'the optimizer is none of PyTorch ({error!r:.200})'
 
@@ -111,7 +142,7 @@ def _groups_misfit(own: list, saved: list) -> Optional[str]:
     return None
 
 
-def _averages_misfit(optimizer: Optimizer, saved: dict) -> Optional[str]:
+def _state_misfit(optimizer: Optimizer, saved: dict) -> Optional[str]:
     own = [weight for group in optimizer.param_groups
            for weight in group['params']]
     ids = [index for group in saved['param_groups']
@@ -135,6 +166,16 @@ def _averages_misfit(optimizer: Optimizer, saved: dict) -> Optional[str]:
                 return (f'the optimizer has no {shown(key)}, or of another '
                         f'shape, or not finite, for weight {index} of shape '
                         f'{tuple(weight.shape)}')
+    return None
+
+
+def _scaler_misfit(own: dict, saved: dict) -> Optional[str]:
+    """Of mixed precision; its scale is a positive number."""
+    like, scaler = own.get('loss_scaler'), saved.get('loss_scaler')
+    if like is not None and not (is_like(scaler, like) and all(
+            value > 0 for key, value in scaler.items()
+            if not key.startswith('_'))):
+        return f'the optimizer has loss_scaler={scaler!r:.200}'
     return None
 
 
@@ -187,8 +228,8 @@ def schedule_misfit(own: Any, checkpoint: dict) -> Optional[str]:
 def is_like(value: Any, own: Any) -> bool:
     """Whether a value is of the kind of another; numbers are finite."""
     if own is None or isinstance(own, Real):
-        return value is None or (isinstance(value, Real)
-                                 and math.isfinite(value))
+        return value is None is own or (isinstance(value, Real)
+                                        and math.isfinite(value))
     if isinstance(own, torch.Tensor):
         return isinstance(value, torch.Tensor) and value.shape == own.shape \
             and bool(value.isfinite().all())

@@ -4,16 +4,15 @@
 ``weights_only`` it trusts sizes and dtypes, and before PyTorch 2.6 it could be
 made to run code. Here a file is read in two steps that any PyTorch can do:
 
-1. The pickled program is followed, and only plain containers, numbers and text
-   are made. A call stays a note: the name of what is to be called, with its
-   arguments. A name that is not in `MAKERS` ends the reading.
+1. :mod:`.pickle_program` follows the pickled program, and makes only plain
+   containers, numbers and text. A call stays a note: the name of what is to be
+   called, with its arguments. A name that is not in `MAKERS` ends the reading.
 2. The notes become tensors, numpy arrays and MMEngine's records of losses, by
    functions of this module that compare every size with the bytes there are.
 
 Both forms of ``torch.save`` are read, the zip archive of today and the older
-sequence of pickles. The numbers of tensors take at most some `SHARED` times
-the file's size. What a file asks to be made again and again (arrays, text,
-sets, tensors without numbers) is not counted, and can take far more.
+sequence of pickles. What both steps make is charged to one budget, some 32
+times the file's size, before it is made.
 """
 import io
 import itertools
@@ -21,7 +20,7 @@ import math
 import pickle
 import zipfile
 from collections import Counter, OrderedDict
-from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Union
+from typing import Any, BinaryIO, Callable, Dict, Union
 
 import numpy as np
 import torch
@@ -29,33 +28,19 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from .errors import RunError
+from .pickle_program import (DTYPES, ENTRY, OBJECT, STORAGES, Budget, Call,
+                             Name, Refused, Storage, Unpickler, check_key,
+                             shown)
 
 # PyTorch's own switch, heeded here on any of its versions
 UNSAFE_LOAD = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 # Containers in containers, further than which nothing is read
 DEPTH = 64
-# Tensors may share their numbers: at most so many times the file's size
-SHARED = 16
-# A key may be a tuple of so few, and a file may have so many: unlike texts,
-# tuples can be made to hash alike
-KEY_LENGTH, TUPLE_KEYS = 4, 1000
+# Bytes of memory charged for a tensor or an array, beside its numbers
+TENSOR = 1000
 # torch.save's older form begins with this number, and that of its version
 LEGACY = (b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', b'\x80\x02M\xe9\x03.')
-
-DTYPES = {
-    f'torch.{name}': getattr(torch, name)
-    for name in ('bool', 'uint8', 'int8', 'int16', 'int32', 'int64', 'float16',
-                 'bfloat16', 'float32', 'float64', 'complex64', 'complex128')
-}
-STORAGES = {
-    f'torch.{kind}Storage': DTYPES[f'torch.{name}']
-    for kind, name in dict(
-        Bool='bool', Byte='uint8', Char='int8', Short='int16', Int='int32',
-        Long='int64', Half='float16', BFloat16='bfloat16', Float='float32',
-        Double='float64', ComplexFloat='complex64',
-        ComplexDouble='complex128').items()
-}
 
 
 class CheckpointError(RunError, pickle.UnpicklingError):
@@ -63,42 +48,6 @@ class CheckpointError(RunError, pickle.UnpicklingError):
 
     Callers expect PyTorch's `UnpicklingError` or a ValueError: it is both.
     """
-
-
-class Refused(Exception):
-    """Something that is more than data."""
-
-
-def shown(value: Any) -> str:
-    """A value of unknown origin in a message: short, whatever it is."""
-    if isinstance(value, Name):
-        return shown(value.text)[1:-1]
-    if type(value) is str:
-        return repr(value[:80])
-    if value is None or type(value) in (bool, int, float):
-        return f'{value!r:.80}'
-    return f'a {type(value).__name__}'
-
-
-class Name(NamedTuple):
-    """What a file calls by a name."""
-    text: str
-
-
-class Call:
-    """A call that a file asks for, and the state that it sets afterwards."""
-
-    def __init__(self, name: str, args: tuple) -> None:
-        self.name, self.args = name, args
-        self.state: Any = None
-
-
-class Storage(NamedTuple):
-    """Where the numbers of a tensor are, or its view's in the older form."""
-    dtype: torch.dtype
-    key: str
-    size: int
-    start: int = 0  # of a view, in elements
 
 
 def read(file: str, device: Union[str, torch.device] = 'cpu') -> Any:
@@ -145,7 +94,9 @@ def _read_zip(stream: BinaryIO, device) -> Any:
         if folder + 'byteorder' in entries and \
                 archive.read(folder + 'byteorder') != b'little':
             raise ValueError('its numbers are big-endian')
-        content = _Unpickler(io.BytesIO(archive.read(program))).load()
+        budget = Budget(_size(stream))
+        content = Unpickler(io.BytesIO(archive.read(program)), ALLOWED,
+                            budget).load()
 
         def numbers(storage: Storage) -> Tensor:
             held = entries[f'{folder}data/{storage.key}'].file_size
@@ -155,7 +106,7 @@ def _read_zip(stream: BinaryIO, device) -> Any:
                     raise ValueError(f'storage {storage.key} ends too early')
             return raw
 
-        return Maker(numbers, _size(stream), device).made(content)
+        return Maker(numbers, budget, device).made(content)
 
 
 def _check_entries(stream: BinaryIO, entries) -> None:
@@ -177,131 +128,25 @@ def _read_legacy(stream: BinaryIO, device) -> Any:
     stream.seek(0)
     if tuple(stream.read(len(part)) for part in LEGACY) != LEGACY:
         raise ValueError('it does not begin as torch.save begins')
-    system = _Unpickler(stream).load()
+    budget = Budget(_size(stream))
+    system = Unpickler(stream, ALLOWED, budget).load()
     if system['little_endian'] is not True:
         raise ValueError('its numbers are big-endian')
-    unpickler = _Unpickler(stream)
+    unpickler = Unpickler(stream, ALLOWED, budget)
     content = unpickler.load()
     held = {}  # the numbers follow, in the order of their keys
-    for key in _Unpickler(stream).load():
+    for key in Unpickler(stream, ALLOWED, budget).load():
         width = unpickler.storages[key].itemsize
         size = int.from_bytes(stream.read(8), 'little') * width
         if size > _size(stream) - stream.tell():
             raise ValueError(f'storage {key} ends too early')
         held[key] = torch.empty(size, dtype=torch.uint8)
         stream.readinto(held[key].numpy())
-    return Maker(lambda storage: held[storage.key], _size(stream),
+    return Maker(lambda storage: held[storage.key], budget,
                  device).made(content)
 
 
-# --- 1. the program ---------------------------------------------------------
-
-
-class _Unpickler(pickle._Unpickler):
-    """Follows a program without calling anything.
-
-    Python's own machine, written in Python, with the instructions that
-    ``torch.save`` uses and no other. The items on its stack are plain, or
-    notes, on which no instruction but the ones below has an effect.
-    """
-
-    OPCODES = [
-        pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.NEWOBJ,
-        pickle.REDUCE, pickle.BUILD, pickle.BINPERSID, pickle.BINPUT,
-        pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET, pickle.NONE,
-        pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1,
-        pickle.BININT2, pickle.LONG1, pickle.BINFLOAT, pickle.BINUNICODE,
-        pickle.SHORT_BINSTRING, pickle.EMPTY_TUPLE, pickle.EMPTY_LIST,
-        pickle.EMPTY_DICT, pickle.TUPLE, pickle.TUPLE1,
-        pickle.TUPLE2, pickle.TUPLE3, pickle.APPEND, pickle.APPENDS,
-        pickle.SETITEM, pickle.SETITEMS
-    ]
-    dispatch = {op[0]: pickle._Unpickler.dispatch[op[0]] for op in OPCODES}
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream, encoding='utf-8')
-        self.storages: Dict[str, torch.dtype] = {}
-        self.tuples = 0
-
-    def _key(self, key: Any) -> Any:
-        check_key(key)
-        self.tuples += type(key) is tuple
-        if self.tuples > TUPLE_KEYS:
-            raise ValueError(f'more than {TUPLE_KEYS} tuples as keys')
-        return key
-
-    def find_class(self, module: str, name: str) -> Name:
-        if module == '__builtin__':  # as protocol 2 says it
-            module = 'builtins'
-        text = f'{module}.{name}'.replace('numpy._core', 'numpy.core')
-        if text not in (*MAKERS, *NAMES, *DTYPES, *STORAGES):
-            raise Refused(text)
-        return Name(text)
-
-    def load_reduce(self) -> None:
-        args, called = self.stack.pop(), self.stack.pop()
-        if type(called) is not Name or type(args) is not tuple:
-            raise Refused('a call of what another call gave')
-        # made at once, for the program fills it
-        if called.text == 'collections.OrderedDict':
-            pairs, = args or ([], )
-            self.append(OrderedDict(
-                (self._key(key), value) for key, value in pairs))
-        else:
-            self.append(Call(called.text, args))
-
-    def load_build(self) -> None:
-        state, changed = self.stack.pop(), self.stack[-1]
-        if type(changed) is OrderedDict:  # the versions of a model's layers
-            changed._metadata = state['_metadata']
-        elif type(changed) is Call and changed.state is None:
-            changed.state = state
-        else:
-            raise Refused('a state for what has none')
-
-    def load_setitem(self) -> None:
-        self._key(self.stack[-2])
-        super().load_setitem()
-
-    def load_setitems(self) -> None:
-        for key in self.stack[::2]:  # since the mark
-            self._key(key)
-        super().load_setitems()
-
-    def load_long1(self) -> None:
-        length = self.read(1)[0]
-        if length > 9:  # beyond 64 bits: such can be made to hash alike
-            raise ValueError('a number of more than 64 bits')
-        self.append(pickle.decode_long(self.read(length)))
-
-    dispatch[pickle.NEWOBJ[0]] = dispatch[pickle.REDUCE[0]] = load_reduce
-    dispatch[pickle.BUILD[0]] = load_build
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-    dispatch[pickle.LONG1[0]] = load_long1
-
-    def persistent_load(self, reference: tuple) -> Storage:
-        kind, name, key, _, size, *view = reference
-        dtype = STORAGES[name.text]
-        if kind != 'storage' or type(key) is not str or type(size) is not int:
-            raise ValueError('a storage that is not told as torch.save does')
-        self.storages[key] = dtype
-        if view and view[0] is not None:  # of the older form
-            _, start, size = view[0]
-            return Storage(dtype, key, size, start)
-        return Storage(dtype, key, size)
-
-
-def check_key(key: Any) -> None:
-    """Refuse to hash what takes long or is nested: that is done in C."""
-    items = key if type(key) is tuple else (key, )
-    if len(items) > KEY_LENGTH or not all(
-            item is None or type(item) in (str, int, bool, float)
-            for item in items):
-        raise ValueError(f'{shown(key)} as a key')
-
-
-# --- 2. the values ----------------------------------------------------------
+# --- the values -------------------------------------------------------------
 
 
 class Maker:
@@ -309,13 +154,13 @@ class Maker:
 
     Args:
         numbers: From a storage to the bytes of it, (n,) uint8.
-        size: Of the file.
+        budget: What the values are charged to.
         device: Where the tensors shall be.
     """
 
-    def __init__(self, numbers: Callable[[Storage], Tensor], size: int,
+    def __init__(self, numbers: Callable[[Storage], Tensor], budget: Budget,
                  device) -> None:
-        self.numbers, self.left, self.device = numbers, SHARED * size, device
+        self.numbers, self.budget, self.device = numbers, budget, device
         self.done: Dict[int, Any] = {}
         self.storages: Dict[str, Tensor] = {}
         self.depth = 0
@@ -329,6 +174,7 @@ class Maker:
         if self.depth == DEPTH:
             raise ValueError(f'it is nested deeper than {DEPTH} times, or '
                              'contains itself')
+        self.budget.charge(OBJECT)
         self.depth += 1
         result = self.done[id(value)] = self._made(value)
         self.depth -= 1
@@ -352,8 +198,7 @@ class Maker:
             result._metadata = self._versions(self.made(value._metadata))
         return result
 
-    @staticmethod
-    def _versions(metadata: Any) -> dict:
+    def _versions(self, metadata: Any) -> dict:
         """Of a model's layers by name; PyTorch obeys what else stands there.
         """
         right = isinstance(metadata, dict) and all(
@@ -361,7 +206,8 @@ class Maker:
             type(told.get('version', 0)) in (int, type(None))
             for name, told in metadata.items())
         if not right:
-            raise ValueError('versions of layers that are no numbers')
+            raise ValueError('versions of layers that are not numbers')
+        self.budget.charge(OBJECT * len(metadata))  # of each that shares it
         return type(metadata)(
             (name, {'version': told['version']} if told.get('version')
              is not None else {}) for name, told in metadata.items())
@@ -384,9 +230,7 @@ class Maker:
         if elements and last >= storage.size:
             raise ValueError(f'a tensor of size {size} reaches beyond its '
                              f'{storage.size} numbers')
-        self.left -= elements * storage.dtype.itemsize
-        if self.left < 0:
-            raise ValueError('its tensors are larger than the file')
+        self.budget.charge(TENSOR + elements * storage.dtype.itemsize)
         flat = self._flat(storage)
         made = flat.as_strided(size, stride, storage.start + start)
         return made.contiguous() if _overlaps(size, stride) else made
@@ -434,11 +278,11 @@ class Maker:
         number, = self._numbers(raw, dtype)
         return number
 
-    @staticmethod
-    def _numbers(raw: bytes, dtype: np.dtype) -> np.ndarray:
+    def _numbers(self, raw: bytes, dtype: np.dtype) -> np.ndarray:
         """(n,) of bytes, which are checked to be so many and truth values."""
         if type(raw) is not bytes or not isinstance(dtype, np.dtype):
             raise ValueError('an array without bytes or type')
+        self.budget.charge(TENSOR + len(raw))
         numbers = np.frombuffer(bytearray(raw), dtype)
         return numbers.view(np.uint8) != 0 if dtype.kind == 'b' else numbers
 
@@ -446,6 +290,7 @@ class Maker:
         text, encoding = call.args
         if encoding != 'latin1':  # protocol 2 has bytes only as such a call
             raise Refused(f'text encoded as {shown(encoding)}')
+        self.budget.charge(len(text))
         return text.encode('latin1')
 
     def history(self, call: Call) -> HistoryBuffer:
@@ -457,6 +302,7 @@ class Maker:
         if type(length) is not int or length < len(logs) or \
                 logs.shape != counts.shape or logs.ndim != 1:
             raise ValueError('a record of losses whose lengths differ')
+        self.budget.charge(TENSOR + logs.nbytes + counts.nbytes)
         return HistoryBuffer(logs, counts, length)
 
     def statistic(self, call: Call) -> None:
@@ -473,6 +319,8 @@ class Maker:
             raise Refused(f'{call.name} of {len(args)} arguments')
         if kind is bytes and args:  # bytes(n) is as large as n says
             raise Refused('bytes that are not told')
+        self.budget.charge(ENTRY * sum(
+            len(item) for item in args if hasattr(item, '__len__')))
         if kind in (set, Counter):
             for key in itertools.chain(*args):
                 check_key(key)
@@ -514,3 +362,4 @@ MAKERS: Dict[str, Callable[[Maker, Call], Any]] = {
     'builtins.getattr': Maker.statistic,
     **{name: Maker.collection for name in COLLECTIONS},
 }
+ALLOWED = frozenset((*MAKERS, *NAMES, *DTYPES, *STORAGES))

@@ -62,7 +62,8 @@ class TimmBackbone(BaseModule):
 
     Raises:
         ImportError: If timm is not installed.
-        ValueError: If a level does not exist.
+        ValueError: If a level does not exist, or ``model_options`` names a
+            file: timm would unpickle it.
     """
 
     def __init__(self,
@@ -79,6 +80,12 @@ class TimmBackbone(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         options = dict(model_options or {}, pretrained=pretrained is True)
+        for name in ('checkpoint_path', 'pretrained_cfg',
+                     'pretrained_cfg_overlay'):
+            if name in options:
+                raise ValueError(
+                    f'model_options.{name}={options[name]!r:.80}: name a file '
+                    'of weights as `pretrained`, which reads it as data')
         if output_stride:
             options['output_stride'] = output_stride
         self.model = _create(model_name, out_indices, options)

@@ -78,6 +78,15 @@ def test_a_training_checkpoint_is_read(tmp_path):
     assert again.get_info('best_score') == .5
 
 
+def test_an_empty_record_is_left_out(tmp_path):
+    """Its mean, which MMEngine logs, would be that of nothing."""
+    content = training()
+    content['message_hub']['log_scalars']['train/none'] = HistoryBuffer()
+    found = loaded(tmp_path, content)['message_hub']
+    assert set(found['log_scalars']) == {'train/loss'}
+    assert 'train/none' not in found['resumed_keys']
+
+
 def test_texts_that_mmengine_would_run_are_left_out(tmp_path, said):
     """fault_01"""
     found = loaded(tmp_path, training(config='import os', cfg='import os'))

@@ -132,6 +132,7 @@ SCHEDULE = ('param_schedulers', 0)
     (at(*SCHEDULE, milestones={'a': 1}), r'param_scheduler\[0\]'),
     (at(*SCHEDULE, base_values=[.1, .1]), r'param_scheduler\[0\]'),
     (without(*SCHEDULE, 'last_step'), r'param_scheduler\[0\]'),
+    (at(*SCHEDULE, last_step=None), r'param_scheduler\[0\]'),
 ])
 def test_what_does_not_fit_is_named(changed, change, named):
     """fault_11"""
@@ -192,7 +193,8 @@ def test_weights_of_another_model_may_begin_a_training(trained, tmp_path):
 
 
 @pytest.mark.parametrize('value, own, alike', [
-    (1, 2., True), (None, 2., True), (2., None, True), ('a', 2., False),
+    (1, 2., True), (None, 2., False), (2., None, True), (None, None, True),
+    ('a', 2., False),
     (math.nan, 2., False), ([1], 2., False), ((1, 2), [3, 4], True),
     ([1], [1, 2], False), (True, False, True), ('a', 'b', True),
     (torch.zeros(1), torch.ones(1), True), (0., torch.ones(1), False),
@@ -210,3 +212,65 @@ def test_the_scaler_of_mixed_precision_is_needed(monkeypatch, changed):
         real(self), loss_scaler={}))
     with pytest.raises(RunError, match='optimizer has no loss_scaler'):
         changed().train()
+
+
+SCALER = dict(scale=65536., growth_factor=2., backoff_factor=.5,
+              growth_interval=2000, _growth_tracker=0)
+EMA = dict(type='EMAHook', ema_type='ExpMomentumEMA')
+
+
+@pytest.fixture
+def averaged(tmp_path):
+    """Resumes a training that keeps an average of its weights, changed."""
+    small_runner(tmp_path, 2, hooks=[EMA]).train()
+
+    def resume(change=lambda content: None):
+        content = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)
+        change(content)
+        torch.save(content, tmp_path / 'epoch_2.pth')
+        return small_runner(tmp_path, 3, hooks=[EMA], resume=True).train()
+    return resume
+
+
+def test_averaged_weights_are_resumed(averaged):
+    averaged()
+
+
+@pytest.mark.parametrize('change, named', [
+    (without('ema_state_dict'), 'holds no ema_state_dict'),
+    (without('ema_state_dict', f'module.{WEIGHT}'), f'module.{WEIGHT}'),
+    (at('ema_state_dict', more=torch.ones(1)), 'more'),
+    (at('ema_state_dict', **{f'module.{WEIGHT}': torch.ones(2)}),
+     f'module.{WEIGHT}'),
+    (at('ema_state_dict', **{f'module.{WEIGHT}': torch.full((8, 4),
+                                                            math.nan)}),
+     f'module.{WEIGHT}'),
+    (at('ema_state_dict', steps=torch.ones(2)), 'steps'),
+    (at(ema_state_dict=[1]), 'ema_state_dict is a list'),
+])
+def test_averages_that_do_not_fit_are_named(averaged, change, named):
+    with pytest.raises(RunError, match=named):
+        averaged(change)
+
+
+@pytest.mark.parametrize('scaler, named', [
+    (dict(SCALER), None), (dict(SCALER, scale=math.nan), 'nan'),
+    (dict(SCALER, scale=0.), 'scale'), (dict(SCALER, scale=None), 'None'),
+    ({}, '{}'), (3, '3')])
+def test_the_scaler_of_mixed_precision_fits(scaler, named):
+    layer = torch.nn.Linear(2, 3)
+    wrapper = OptimWrapper(torch.optim.SGD(layer.parameters(), lr=.1))
+    own = wrapper.state_dict()
+    wrapper.state_dict = lambda: dict(own, loss_scaler=dict(SCALER))
+    fault = optimizer_misfit(wrapper, dict(wrapper.state_dict(),
+                                           loss_scaler=scaler))
+    assert fault is None if named is None else named in fault
+
+
+def test_weights_given_again_with_resume_name_the_runs_own(trained, tmp_path):
+    """`--resume` in a command that begins with weights resumes those."""
+    best, = trained.glob('best*')
+    small_runner(tmp_path, 1).train()
+    runner = small_runner(tmp_path, 2, resume=True, load_from=str(best))
+    with pytest.raises(RunError, match='epoch_1.pth, give no load_from'):
+        runner.train()

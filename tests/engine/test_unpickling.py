@@ -20,6 +20,7 @@ from mmengine.optim import scheduler as schedulers
 from torch import nn
 
 from mmpose_ssa.engine import unpickling
+from mmpose_ssa.engine.pickle_program import DTYPES, STORAGES, Unpickler
 from mmpose_ssa.engine.unpickling import CheckpointError, read
 
 FORMS = pytest.mark.parametrize('zipped', [True, False],
@@ -103,7 +104,7 @@ def values():
         tensors=[
             torch.tensor(3), torch.zeros(0, 4), base.view(3, 4).t(), base[2:7],
             torch.tensor([True, False]),
-            *(torch.ones(2).to(dtype) for dtype in unpickling.DTYPES.values())
+            *(torch.ones(2).to(dtype) for dtype in DTYPES.values())
         ],
         arrays=[
             np.float32(2), np.int64(-3), np.bool_(True), np.zeros((0, 3)),
@@ -268,7 +269,7 @@ def tensor(size, stride, start=b'K\x00', storage=STORAGE):
     (tensor(b'J\xff\xff\xff\xff\x85', b'K\x01\x85'), 'tensor'),
     (tensor(b'K\x02\x85', b'J\xff\xff\xff\xff\x85'), 'tensor'),
     (tensor(b'K\x02\x85', b'K\x01K\x01\x86'), 'tensor'),
-    (tensor(b'J\xff\xff\xff\x7f\x85', b'K\x00\x85'), 'larger than the file'),
+    (tensor(b'J\xff\xff\xff\x7f\x85', b'K\x00\x85'), 'more memory'),
     (tensor(b'G@\x00\x00\x00\x00\x00\x00\x00\x85', b'K\x01\x85'), 'tensor'),
     (b'(' + text('module') + b'ctorch\nFloatStorage\n' + text('0') +
      text('cpu') + b'K\x04tQ', 'storage'),
@@ -307,7 +308,8 @@ DOUBLED = b')q\x00' + b'h\x00\x86q\x00' * 60
 @pytest.mark.parametrize('pickled, named', [
     (b'}' + DOUBLED + b'K\x01s', 'as a key'),
     (b'}(' + DOUBLED + b'K\x01u', 'as a key'),
-    (b'})' + b'\x85' * 10**6 + b'K\x01s', 'as a key'),
+    (b'})' + b'\x85' * 10**6 + b'K\x01s', 'more memory'),
+    (b'})' + b'\x85' * 10**5 + b'K\x01s', 'as a key'),
     (b'c__builtin__\nset\n](' + DOUBLED + b'e\x85R', 'as a key'),
     (b'ccollections\nCounter\n](' + DOUBLED + b'e\x85R',
      'as a key|nested'),
@@ -325,6 +327,51 @@ def test_nothing_hangs_by_hashing_or_showing_what_is_nested(tmp_path, pickled,
     file = program(tmp_path / 'evil.pth', pickled,
                    **{'data/0': struct.pack('<4f', 1, 2, 3, 4)})
     with pytest.raises(CheckpointError, match=f'evil.pth.*({named})'):
+        read(file)
+
+
+def many(call, count=3 * 10**4):
+    """A list of calls whose arguments the file holds once."""
+    name, arguments = call
+    return (name + b'q\x00' + arguments + b'\x85q\x01](' +
+            b'h\x00h\x01R' * count + b'e')
+
+
+NUMBERS = b'](' + b'K\x07' * 10**4 + b'e'
+LETTERS = text('x' * 10**5)
+
+
+@pytest.mark.parametrize('pickled', [
+    many((b'cbuiltins\nset\n', NUMBERS)),
+    many((b'ccollections\nCounter\n', NUMBERS)),
+    many((b'ctorch\nSize\n', NUMBERS)),
+    many((b'ccollections\nOrderedDict\n', b'](' + b''.join(
+        b'M' + struct.pack('<H', n) + b'N\x86' for n in range(10**4)) +
+        b'e')),
+    # bytes of one text, and arrays of the same bytes
+    b'c_codecs\nencode\nq\x00' + LETTERS + text('latin1') +
+    b'\x86q\x01](' + b'h\x00h\x01R' * 10**4 + b'e',
+    b'cnumpy.core.multiarray\nscalar\nq\x00' + F8 + b'c_codecs\nencode\n' +
+    text('ABCDEFGH') + text('latin1') + b'\x86R\x86q\x01](' +
+    b'h\x00h\x01R' * 10**5 + b'e',
+    # tensors without numbers
+    b'ctorch._utils\n_rebuild_tensor_v2\nq\x00(' + STORAGE +
+    b'K\x00K\x00\x85K\x01\x85\x89ccollections\nOrderedDict\n)Rtq\x01](' +
+    b'h\x00h\x01R' * 10**5 + b'e',
+    # containers and marks of a byte each
+    b'](' + b'}' * 10**6 + b'e',
+    b'(' * 10**6,
+    # versions of layers that many models share
+    b'](}q\x00(' + b''.join(
+        text(f'layer{n}') + b'}' for n in range(10**3)) + b'u' +
+    (b'ccollections\nOrderedDict\n)R}' + text('_metadata') + b'h\x00sb') *
+    10**4 + b'e',
+], ids=['set', 'Counter', 'Size', 'OrderedDict', 'bytes', 'scalars',
+        'tensors', 'dicts', 'marks', 'versions'])
+def test_little_asks_for_much_memory(tmp_path, pickled):
+    file = program(tmp_path / 'evil.pth', pickled,
+                   **{'data/0': struct.pack('<4f', 1, 2, 3, 4)})
+    with pytest.raises(CheckpointError, match='evil.pth.*more memory'):
         read(file)
 
 
@@ -494,8 +541,8 @@ WORDS = [
     *(b'c%s\n' % name.replace('.', '\n').encode() if name.count('.') == 1 else
       b'c%s\n%s\n' % tuple(part.encode() for part in name.rsplit('.', 1))
       for name in (*unpickling.MAKERS, *unpickling.NAMES,
-                   *unpickling.STORAGES, 'torch.float32', 'os.system')),
-    *(op for op in unpickling._Unpickler.OPCODES
+                   *STORAGES, 'torch.float32', 'os.system')),
+    *(op for op in Unpickler.OPCODES
       if op in b'tR)}](NbsuaeQ\x85\x86\x87\x88\x89\x81'),
     b'K\x00', b'K\x01', b'J\xff\xff\xff\xff', b'M\xff\xff', b'q\x00', b'h\x00',
     b'q\x01', b'h\x01', b'G?\xf0\0\0\0\0\0\0', F8, RAW8, STORAGE, RECONSTRUCT,

@@ -286,3 +286,9 @@ def test_levels_that_do_not_exist(options, message):
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match='nowhere.pth.*pretrained'):
         load_weights(backbone().model, 'nowhere.pth')
+
+
+@pytest.mark.parametrize('option', ['checkpoint_path', 'pretrained_cfg'])
+def test_files_that_timm_would_unpickle_are_refused(option):
+    with pytest.raises(ValueError, match=f'{option}=.*w.pth.*`pretrained`'):
+        backbone(model_options={option: 'w.pth'})

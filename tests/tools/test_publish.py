@@ -41,3 +41,12 @@ def test_what_is_no_checkpoint_is_named(tmp_path, capsys):
                                 tmp_path / words.partition(' ')[0],
                                 tmp_path / 'out.pth')
     assert not (tmp_path / 'out.pth').exists()
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path, capsys):
+    torch.save(dict(state_dict=dict(w=torch.tensor([[1., -65520.]]))),
+               tmp_path / 'a.pth')
+    message = refusal(capsys, publish.main, tmp_path / 'a.pth',
+                      tmp_path / 'out.pth')
+    assert 'w reaches 65520.0' in message
+    assert not (tmp_path / 'out.pth').exists()
