@@ -10,8 +10,8 @@ from .engine import compat  # noqa: F401  before MMPose  # isort: split
 
 from . import comparisons  # noqa: F401
 from .datasets import coco, loading, transforms  # noqa: F401
-from .engine import (long_runs, optim, reproducibility, resuming,  # noqa: F401
-                     strict_testing, training_budget)
+from .engine import (balance, long_runs, optim, reproducibility,  # noqa: F401
+                     resuming, strict_testing, training_budget)
 from .engine.errors import show_text_alone
 from .evaluation import coco_metric, mask_metric  # noqa: F401
 from .models import (codec, encoder, estimator, head, losses,  # noqa: F401

@@ -69,13 +69,19 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, pos: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
         """x (B, L, d), pos (L, d) -> output (B, L, d), q and k by heads."""
         d = x.shape[-1]
-        weight, bias = self.in_proj_weight, self.in_proj_bias
-        q, k = F.linear(x + pos, weight[:2 * d], bias[:2 * d]).chunk(2, -1)
-        v = F.linear(x, weight[2 * d:], bias[2 * d:])
-        q, k, v = (split_heads(t, self.num_heads) for t in (q, k, v))
+        q, k = self.queries_and_keys(x, pos)
+        v = split_heads(F.linear(x, self.in_proj_weight[2 * d:],
+                                 self.in_proj_bias[2 * d:]), self.num_heads)
         y = F.scaled_dot_product_attention(
             q, k, v, dropout_p=self.attn_drop if self.training else 0.)
         return self.out_proj(y.transpose(1, 2).flatten(2)), q, k
+
+    def queries_and_keys(self, x: Tensor, pos: Tensor) -> List[Tensor]:
+        """x (B, L, d), pos (L, d) -> q and k, (B, heads, L, d_head) each."""
+        d = x.shape[-1]
+        qk = F.linear(x + pos, self.in_proj_weight[:2 * d],
+                      self.in_proj_bias[:2 * d]).chunk(2, dim=-1)
+        return [split_heads(t, self.num_heads) for t in qk]
 
 
 class QueryKey(nn.Module):
@@ -90,6 +96,13 @@ class QueryKey(nn.Module):
         """x (B, L, d), pos (L, d) -> q and k, (B, heads, L, d_head) each."""
         qk = self.in_proj(x + pos).chunk(2, dim=-1)
         return [split_heads(t, self.num_heads) for t in qk]
+
+
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """x itself, whose gradient is multiplied by a factor."""
+    if factor == 1:
+        return x
+    return x.detach() + factor * (x - x.detach())
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -136,6 +149,10 @@ class SSATransformer(BaseModule):
             - 'naive': the mean over all layers (section 3.2);
             - None: none is handed on. A plain encoder, as in TransPose.
         supervised_layer: Index of the layer from 0; the paper's 4th is 3.
+        feature_gradient: gamma, the factor on the gradient that the
+            associating attention sends into the features it is computed from
+            (method beyond the paper). 1 is the paper; with 0 its losses train
+            only the projections to its queries and keys.
         position_grid: (h, w) of the only grid that the neck will take. Its
             positions are then stored with the weights, as TransPose does,
             and never trained. None computes them for any grid.
@@ -146,7 +163,8 @@ class SSATransformer(BaseModule):
 
     Raises:
         ValueError: If the association is unknown, the layer does not exist,
-            or ``embed_dims`` does not divide.
+            ``feature_gradient`` is negative, or ``embed_dims`` does not
+            divide.
     """
 
     def __init__(self,
@@ -157,6 +175,7 @@ class SSATransformer(BaseModule):
                  feedforward_channels: int = 384,
                  association: Optional[str] = 'supervised',
                  supervised_layer: int = 3,
+                 feature_gradient: float = 1.,
                  position_grid: Optional[Tuple[int, int]] = None,
                  dropout: float = 0.1,
                  attn_drop: float = 0.1,
@@ -169,11 +188,15 @@ class SSATransformer(BaseModule):
             raise ValueError(
                 f'supervised_layer {supervised_layer} does not exist: layers '
                 f'are numbered from 0 to {num_layers - 1}')
+        if feature_gradient < 0:
+            raise ValueError(
+                f'feature_gradient {feature_gradient} must be 0 or larger')
         if embed_dims % 4 or embed_dims % num_heads:
             raise ValueError(f'embed_dims {embed_dims} must be a multiple of 4'
                              f' and of num_heads {num_heads}')
         self.association = association
         self.supervised_layer = supervised_layer
+        self.feature_gradient = feature_gradient
         self.position_grid = None
         if position_grid:
             h, w = self.position_grid = tuple(position_grid)
@@ -218,10 +241,14 @@ class SSATransformer(BaseModule):
         pos = self._position(x, grid)
         attentions = []
         for i, layer in enumerate(self.layers):
+            below = x
+            x, q, k = layer(below, pos)
             if self._is_independent(i):
-                attentions.append(self.independent(x, pos))
-            x, q, k = layer(x, pos)
-            if self._is_associating(i):
+                attentions.append(self.independent(self._scaled(below), pos))
+            elif self._is_associating(i) and self.feature_gradient != 1:
+                attentions.append(layer.self_attn.queries_and_keys(
+                    self._scaled(below), pos))  # equal to q, k
+            elif self._is_associating(i):
                 attentions.append((q, k))
         x = x.transpose(1, 2).unflatten(2, grid)
         if self.association is None:
@@ -240,6 +267,9 @@ class SSATransformer(BaseModule):
                 f'{self.position_grid}: give the input size that belongs to '
                 'it, or position_grid=None for any size')
         return self.pos_embedding.to(x.dtype)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return scale_gradient(x, self.feature_gradient)
 
     def _is_independent(self, layer: int) -> bool:
         return (self.association == 'independent'

@@ -52,6 +52,45 @@ def dense(attention, image):
 # --- the encoder ------------------------------------------------------------
 
 
+@pytest.mark.parametrize('association', ['supervised', 'independent', 'naive'])
+@pytest.mark.parametrize('factor', [0., .25])
+def test_the_gradient_of_the_association_into_features(association, factor):
+    """Scaled in the features; not in its projections, nor of the output."""
+    options = dict(association=association)
+    if association == 'naive':
+        options.update(num_layers=1, supervised_layer=0)
+    plain = build(train=True, **options)
+    scaled = build(train=True, feature_gradient=factor, **options)
+    scaled.load_state_dict(plain.state_dict())
+    x = features()
+    weights = torch.randn(LENGTH, LENGTH, dtype=torch.float64)
+    everything = torch.arange(LENGTH)
+    gradients, values = [], []
+    for neck in (plain, scaled):
+        attention, out = neck([x])
+        rows = attention.rows(0, everything)
+        values += [rows, out]
+        own = neck.independent.in_proj if association == 'independent' else \
+            neck.layers[neck.supervised_layer].self_attn
+        own = [weight for weight in own.parameters()][0]
+        gradients.append(
+            torch.autograd.grad((rows * weights).sum(), [x, own],
+                                retain_graph=True) +
+            torch.autograd.grad(out.square().sum(), [x]))
+    (into_x, into_own, of_out), (scaled_x, scaled_own, scaled_out) = gradients
+    assert torch.equal(values[0], values[2])
+    assert torch.equal(values[1], values[3])
+    assert into_x.abs().max() > 0
+    assert_close(scaled_x, factor * into_x)
+    assert_close(scaled_own, into_own)
+    assert_close(scaled_out, of_out)
+
+
+def test_a_negative_factor_is_named():
+    with pytest.raises(ValueError, match='feature_gradient -1'):
+        build(feature_gradient=-1)
+
+
 class TorchLayer(nn.Module):
     """A post-norm layer as DETR builds it from ``nn.MultiheadAttention``."""
 
