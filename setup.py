@@ -9,7 +9,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUNDLED = ('configs', 'weights/ssa_demo.pth', 'model-index.yml')
+BUNDLED = ('configs', 'weights/ssa_demo.pth', 'weights/ssa_photos.pth',
+           'model-index.yml')
 
 
 class BuildWithConfigs(build_py):

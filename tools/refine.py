@@ -6,7 +6,7 @@
         --img-dir data/coco/val2017 --out refined.json \
         --ann-file data/coco/annotations/person_keypoints_val2017.json
 
-RESULTS.json is what tools/predict.py writes, masks included, or a test with
+RESULTS.json is what mmpose-ssa predict writes, masks included, or a test with
 ``CocoMetric(outfile_prefix=...)``; the masks that ``PersonMaskMetric`` writes
 beside it are given by --masks.
 """

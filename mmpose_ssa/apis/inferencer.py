@@ -7,49 +7,56 @@ saved and scored as they are.
 """
 from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 
-import glob
-import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
+import cv2
 import mmcv
 import numpy as np
 import pycocotools.mask as coco_mask
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
 from ..datasets.loading import LoadCheckedImage
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
-from ..decoding.refinement import keypoint_extents
 from ..engine.loading import check_device, load_estimator, read_config
-from ..evaluation.ground_truth import PERSON_ID
+from .inputs import Image, Video, find_images, is_video, unique_names
+from .results import ResultsFile, coco_results
 from .visualizer import (Skeleton, draw_attention, draw_persons,
                          sample_keypoints, side_by_side)
 
-IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# Bundled models: config and weights
+MODELS = dict(
+    demo=('configs/demo/ssa_demo.py', 'weights/ssa_demo.pth'),
+    photos=('configs/photos/ssa_photos.py', 'weights/ssa_photos.pth'))
 
-Image = Union[str, Path, np.ndarray]
-NamedImage = Tuple[str, Union[str, np.ndarray]]  # name; file or array
 
-
-def bundled() -> Tuple[str, str]:
-    """Return config and checkpoint of the model that comes with the package.
+def bundled(model: str = 'demo') -> Tuple[str, str]:
+    """Return config and checkpoint of a model that comes with the package.
 
     They are looked for in the package's ``.mim`` (a wheel) and in the folder
     around the package (a checkout).
 
+    Args:
+        model: ``'demo'``, which knows synthetic people only, or ``'photos'``,
+            which needs timm.
+
     Raises:
         FileNotFoundError: If neither has them.
+        ValueError: If there is no such model.
     """
+    if model not in MODELS:
+        raise ValueError(f'there is no bundled model {model!r}: give one of '
+                         f'{", ".join(MODELS)}')
     package = Path(__file__).parents[1]
     for folder in (package / '.mim', package.parent):
-        files = (folder / 'configs/demo/ssa_demo.py',
-                 folder / 'weights/ssa_demo.pth')
-        if all(file.is_file() for file in files):
-            return str(files[0]), str(files[1])
+        config, weights = (folder / name for name in MODELS[model])
+        if config.is_file() and weights.is_file():
+            return str(config), str(weights)
     raise FileNotFoundError(
         f'no bundled model in or beside {package}: give config and checkpoint')
 
@@ -64,10 +71,12 @@ class SSAInferencer:
             print(result['path'], len(result['predictions']))
 
     Args:
-        config: Config of an SSA model, or its file. None: the bundled model,
-            see :func:`bundled`.
-        checkpoint: File or address of its weights; None with ``config`` only.
+        config: Config of an SSA model, or its file, or, without
+            ``checkpoint``, the name of a bundled model, see :func:`bundled`.
+            None: the bundled model of the demo.
+        checkpoint: File or address of its weights.
         device: As PyTorch names it. None: a GPU where there is one.
+        cfg_options: Other values in the config, by their dotted names.
 
     Attributes:
         model: The estimator, in evaluation mode.
@@ -82,13 +91,14 @@ class SSAInferencer:
     def __init__(self,
                  config: Union[str, Path, Config, None] = None,
                  checkpoint: Union[str, Path, None] = None,
-                 device: Optional[str] = None) -> None:
-        if (config is None) != (checkpoint is None):
+                 device: Optional[str] = None,
+                 cfg_options: Optional[dict] = None) -> None:
+        if checkpoint is None and config in (None, *MODELS):
+            config, checkpoint = bundled(config or 'demo')
+        if config is None or checkpoint is None:
             raise ValueError(
                 f'got config {config} and checkpoint {checkpoint}: give both, '
                 'or neither for the bundled model')
-        if config is None:
-            config, checkpoint = bundled()
         if device is None:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         check_device(device)
@@ -97,7 +107,8 @@ class SSAInferencer:
             raise ValueError(
                 f'{cfg.filename} is the config of a top-down model, which '
                 'needs boxes: give that of an SSA model')
-        cfg.merge_from_dict({'model.test_cfg.output_attention': True})
+        cfg.merge_from_dict({'model.test_cfg.output_attention': True,
+                             **(cfg_options or {})})
         self.model = load_estimator(cfg, str(checkpoint), device)
         self.skeleton = Skeleton.from_meta(self.model.dataset_meta)
         self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
@@ -105,40 +116,59 @@ class SSAInferencer:
     def __call__(self,
                  inputs: Union[Image, Sequence[Image]],
                  *,
+                 person_thr: float = 0.,
                  kpt_thr: float = 0.1,
                  return_vis: bool = False,
                  out_dir: Union[str, Path, None] = None,
-                 attention: bool = False) -> Iterator[dict]:
+                 pictures: bool = True,
+                 attention: bool = False,
+                 image_ids: Optional[Dict[str, int]] = None,
+                 on_error: str = 'raise') -> Iterator[dict]:
         """Predict images, one at a time, as the results are asked for.
 
+        What the arguments name is looked for in the call itself; images are
+        read and written while the iterator is consumed.
+
         Args:
-            inputs: An image file, a folder of images, a pattern such as
-                ``'photos/*.jpg'``, a BGR array (H, W, 3), or a list of these.
+            inputs: An image or video file, a folder of these, a pattern such
+                as ``'photos/*.jpg'``, a BGR array (H, W, 3), or a list.
+            person_thr: Persons of a lower score are left out.
             kpt_thr: Keypoints of a lower score are not drawn.
             return_vis: Add the picture of the persons to the results.
-            out_dir: Write there, for each image, the picture
-                ``NAME_persons.jpg`` and, at the end or where it is
-                interrupted, all predictions as ``predictions.json``.
-            attention: Write ``NAME_attention.jpg``, too: the persons and the
-                attention of four of their keypoints (Fig. 9).
+            out_dir: Write ``predictions.json`` there, person by person, and
+                for each image the picture ``NAME_persons.jpg``, for a video
+                ``NAME_persons.mp4`` at its frame rate.
+            pictures: Whether pictures and videos are written, too.
+            attention: Write ``NAME_attention.jpg`` of images, too: the
+                persons and the attention of four of their keypoints (Fig. 9).
+            image_ids: COCO's image id by the name of a file. None: the number
+                that a file's name is (000000000785.jpg is image 785), or else
+                its name.
+            on_error: ``'raise'``, or ``'skip'``: an image that cannot be read
+                gives a result with its ``error``, and the next one follows.
 
         Returns:
-            An iterator of a dict for each image:
+            An iterator of a dict for each image or frame:
 
             - ``path``: its file, None of an array;
             - ``predictions``: its persons, see :func:`coco_results`;
-            - ``visualization``: if asked for, its picture, BGR (H, W, 3).
+            - ``frame``: its number from 0, of a video;
+            - ``visualization``: if asked for, its picture, BGR (H, W, 3);
+            - ``error``: what is wrong with the file, if it is skipped.
 
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If an input is neither a path nor an image.
-            ValueError: If there are no images, if two would be written to
-                the same picture, or if one cannot be read.
+            ValueError: If there are no images, one cannot be read, or is not
+                in ``image_ids``; or if ``on_error`` is neither of the two.
         """
-        images = find_images(inputs)
-        if out_dir is not None:
-            _check_names(images)
-        return self._predict(images, kpt_thr, return_vis, out_dir, attention)
+        if on_error not in ('raise', 'skip'):
+            raise ValueError(
+                f"on_error must be 'raise' or 'skip', got {on_error!r}")
+        images = unique_names(find_images(inputs))
+        writer = _Writer(self, out_dir, pictures, attention, kpt_thr)
+        return self._predict(images, writer, person_thr, return_vis,
+                             image_ids, on_error)
 
     def infer(self, image: np.ndarray) -> PoseDataSample:
         """Run the model on one BGR image (H, W, 3).
@@ -154,38 +184,38 @@ class SSAInferencer:
             sample, = self.model.test_step(pseudo_collate([data]))
         return sample
 
-    def _predict(self, images: List[NamedImage], kpt_thr: float,
-                 return_vis: bool, out_dir: Union[str, Path, None],
-                 attention: bool) -> Iterator[dict]:
-        everything: List[dict] = []
-        try:
+    def _predict(self, images: Sequence[tuple], writer: '_Writer',
+                 person_thr: float, return_vis: bool,
+                 image_ids: Optional[Dict[str, int]],
+                 on_error: str) -> Iterator[dict]:
+        with writer:
             for name, given in images:
-                if isinstance(given, np.ndarray):
-                    path, image = None, given
-                else:
-                    path = given
-                    image = LoadCheckedImage()(dict(img_path=path))['img']
-                sample = self.infer(image)
-                result: Dict[str, Any] = dict(
-                    path=path, predictions=coco_results(sample, name, path))
-                everything += result['predictions']
-                if return_vis or out_dir is not None:
-                    drawn = self.draw_persons(image, sample, kpt_thr)
-                if return_vis:
-                    result['visualization'] = drawn
-                if out_dir is not None:
-                    stem = str(Path(out_dir) / name)
-                    mmcv.imwrite(drawn, f'{stem}_persons.jpg')
-                    if attention:
-                        mmcv.imwrite(
-                            self.draw_attention(image, sample, drawn),
-                            f'{stem}_attention.jpg')
-                yield result
-        finally:
-            if out_dir is not None:
-                Path(out_dir).mkdir(parents=True, exist_ok=True)
-                (Path(out_dir) / 'predictions.json').write_text(
-                    json.dumps(everything))
+                path = given if isinstance(given, str) else None
+                try:
+                    identity = _image_id(name, path, image_ids)
+                    for frame, image in _frames(given):
+                        sample = self.infer(image)
+                        sample.pred_instances = _above(sample.pred_instances,
+                                                       person_thr)
+                        which = identity if frame is None else \
+                            f'{identity}:{frame}'
+                        result: Dict[str, Any] = dict(
+                            path=path,
+                            predictions=coco_results(sample, which, path))
+                        if frame is not None:
+                            result['frame'] = frame
+                        drawn = writer.write(name, given, image, sample,
+                                             result['predictions'])
+                        if return_vis:
+                            result['visualization'] = self.draw_persons(
+                                image, sample, writer.kpt_thr) \
+                                if drawn is None else drawn
+                        yield result
+                except ValueError as error:
+                    if on_error == 'raise':
+                        raise
+                    yield dict(path=path, predictions=[], error=str(error))
+                writer.end_video()
 
     def draw_persons(self, image: np.ndarray, sample: PoseDataSample,
                      kpt_thr: float = 0.1) -> np.ndarray:
@@ -233,110 +263,83 @@ class SSAInferencer:
         return side_by_side(panels, captions)
 
 
-def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
-    """Find the images that are meant.
-
-    Args:
-        inputs: See :meth:`SSAInferencer.__call__`.
-
-    Returns:
-        Name and file or array of each; an array's name is its place.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        TypeError: If an input is neither a path nor an array of uint8.
-        ValueError: If there are none.
-    """
-    if not isinstance(inputs, (list, tuple)):
-        inputs = [inputs]
-    images: List[NamedImage] = []
-    for given in inputs:
-        if isinstance(given, np.ndarray):
-            if given.dtype != np.uint8:
-                raise TypeError(f'an image array is of {given.dtype}: give '
-                                'BGR of uint8, (H, W, 3)')
-            images.append((str(len(images)), given))
-        elif isinstance(given, (str, Path)):
-            images += [(Path(path).stem, path) for path in _files(str(given))]
-        else:
-            raise TypeError(
-                f'{given!r:.200} is a {type(given).__name__}: give a path, or '
-                'an image as an array')
-    if not images:
-        raise ValueError('no image given: give one at least')
-    return images
+def _above(found: InstanceData, person_thr: float) -> InstanceData:
+    """The persons whose score is not lower."""
+    if person_thr <= 0:
+        return found
+    # models of `comparisons` may give no scores of persons
+    scores = found.get('bbox_scores', found.keypoint_scores.mean(axis=1))
+    return found[np.asarray(scores) >= person_thr]
 
 
-def _check_names(images: List[Tuple[str, Image]]) -> None:
-    """Raise ValueError if two images would be written to one picture."""
-    first: Dict[str, Image] = {}
-    for name, image in images:
-        if name in first:
-            which = ' and '.join(
-                given if isinstance(given, str) else 'an array'
-                for given in (first[name], image))
-            raise ValueError(
-                f'two images are named {name!r} and would overwrite each '
-                f'other ({which}): predict them apart')
-        first[name] = image
+def _image_id(name: str, path: Optional[str],
+              image_ids: Optional[Dict[str, int]]) -> Union[int, str]:
+    if image_ids is None or path is None:
+        return int(name) if name.isdecimal() else name
+    file = Path(path).name
+    if file not in image_ids:
+        raise ValueError(f'{path} is not an image of the annotation file')
+    return image_ids[file]
 
 
-def _files(path: str) -> List[str]:
-    """The files of a path, a folder or a pattern."""
-    if Path(path).is_dir():
-        files = sorted(str(file) for file in Path(path).iterdir()
-                       if file.suffix.lower() in IMAGE_SUFFIXES)
-        if not files:
-            raise ValueError(
-                f'folder {path} has no images (*{", *".join(IMAGE_SUFFIXES)}) '
-                'in it: give the folder in which they are')
-        return files
-    files = [path] if Path(path).is_file() else sorted(glob.glob(path))
-    if not files:
-        raise FileNotFoundError(
-            f"{path} does not exist: give an image, a folder of images or a "
-            "pattern such as 'photos/*.jpg'")
-    return files
+def _frames(given: Union[str, np.ndarray]
+            ) -> Iterator[Tuple[Optional[int], np.ndarray]]:
+    """Number of the frame, None of an image, and BGR pixels (H, W, 3)."""
+    if isinstance(given, np.ndarray):
+        yield None, given
+    elif is_video(given):
+        yield from enumerate(Video(given))
+    else:
+        yield None, LoadCheckedImage()(dict(img_path=given))['img']
 
 
-def coco_results(sample: PoseDataSample, name: str,
-                 path: Optional[str]) -> List[dict]:
-    """Write the persons of one image as COCO results.
+class _Writer:
+    """Writes results and pictures into a folder, if there is one."""
 
-    Args:
-        sample: The predictions.
-        name: COCO's image id, an integer if it is a number (000000000785.jpg
-            is image 785).
-        path: The image's file, if there is one.
+    def __init__(self, inferencer: SSAInferencer,
+                 out_dir: Union[str, Path, None], pictures: bool,
+                 attention: bool, kpt_thr: float) -> None:
+        self.inferencer, self.kpt_thr = inferencer, kpt_thr
+        self.folder = None if out_dir is None else Path(out_dir)
+        self.pictures, self.attention = pictures, attention
+        self.video: Optional[cv2.VideoWriter] = None
 
-    Returns:
-        For each person ``image_id``, ``file_name``, ``category_id``,
-        ``keypoints`` (x, y and score of each of the K, flat),
-        ``keypoint_scores``, ``score``, ``bbox`` (x, y, width, height) and, if
-        the model has masks, ``segmentation``, an RLE; all in original image
-        pixels. Missing keypoints are (0, 0, 0).
-    """
-    found = sample.pred_instances
-    scores = found.keypoint_scores
-    # models of `comparisons` give no boxes, some no scores of persons
-    person_scores = found.get('bbox_scores', scores.mean(axis=1))
-    boxes = found.get('bboxes', keypoint_extents(found.keypoints, scores))
-    corners = np.asarray(boxes, float).reshape(-1, 2, 2)
-    boxes = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], 1)
-    points = np.concatenate([found.keypoints, scores[..., None]], axis=2)
-    image: Dict[str, Union[int, str]] = dict(
-        image_id=int(name) if name.isdecimal() else name)
-    if path is not None:
-        image['file_name'] = Path(path).name
-    results = [
-        dict(
-            image,
-            category_id=PERSON_ID,
-            keypoints=points[p].ravel().tolist(),
-            keypoint_scores=scores[p].tolist(),
-            score=float(person_scores[p]),
-            bbox=boxes[p].tolist()) for p in range(len(points))
-    ]
-    for result, mask in zip(results, found.get('masks', ())):
-        result['segmentation'] = mask
-    return results
+    def __enter__(self) -> '_Writer':
+        if self.folder:
+            self.file = ResultsFile(self.folder / 'predictions.json')
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.end_video()
+        if self.folder:
+            self.file.close()
+
+    def end_video(self) -> None:
+        if self.video is not None:
+            self.video.release()
+            self.video = None
+
+    def write(self, name: str, given: Union[str, np.ndarray],
+              image: np.ndarray, sample: PoseDataSample,
+              results: Sequence[dict]) -> Optional[np.ndarray]:
+        """Returns the picture, if one was drawn."""
+        if not self.folder:
+            return None
+        self.file.write(list(results))
+        if not (self.pictures or self.attention):
+            return None
+        drawn = self.inferencer.draw_persons(image, sample, self.kpt_thr)
+        stem = str(self.folder / name)
+        if isinstance(given, str) and is_video(given):
+            if self.video is None:
+                self.video = cv2.VideoWriter(
+                    f'{stem}_persons.mp4', cv2.VideoWriter_fourcc(*'mp4v'),
+                    Video(given).rate, image.shape[1::-1])
+            self.video.write(drawn)
+            return drawn
+        if self.pictures:
+            mmcv.imwrite(drawn, f'{stem}_persons.jpg')
+        if self.attention:
+            mmcv.imwrite(self.inferencer.draw_attention(image, sample, drawn),
+                         f'{stem}_attention.jpg')
+        return drawn

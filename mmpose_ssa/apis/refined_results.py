@@ -1,6 +1,6 @@
 """Refine the COCO results of any model by a top-down model of MMPose.
 
-Results are what ``tools/predict.py`` or ``CocoMetric(outfile_prefix=...)``
+Results are what ``mmpose-ssa predict`` or ``CocoMetric(outfile_prefix=...)``
 writes: a list of persons with ``image_id``, ``score`` and ``keypoints`` (x, y
 and score of each of the K, 0 where missing). Their boxes: see :mod:`.places`.
 """
@@ -39,7 +39,7 @@ def read_result_file(path: str, content: str = 'keypoints') -> List[dict]:
     if not isinstance(results, list):
         raise ValueError(
             f'{path} holds a {type(results).__name__}, not a list of results: '
-            'give what tools/predict.py or a metric with outfile_prefix '
+            'give what mmpose-ssa predict or a metric with outfile_prefix '
             'wrote, not annotations')
     for i, result in enumerate(results):
         name = f'result {i} of {path}'

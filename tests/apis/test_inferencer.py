@@ -7,18 +7,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import predict
 import pycocotools.mask as coco_mask
 import pytest
 import torch
 from factories import (CONFIGS, DEMO, ROOT, TINY, TOPDOWN, random_model,
-                       refusal, save_weights)
+                       save_weights)
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 
 import mmpose_ssa
-from mmpose_ssa.apis.inferencer import SSAInferencer, bundled, find_images
+from mmpose_ssa.apis.inferencer import SSAInferencer, bundled
 from mmpose_ssa.apis.visualizer import (Skeleton, draw_attention, draw_persons,
                                         draw_skeleton, draw_star, paint_mask,
                                         person_colors, sample_keypoints,
@@ -82,22 +81,6 @@ def check_persons(persons, sample, size):
         assert np.array_equal(mask, coco_mask.decode(found.masks[p]))
 
 
-def test_the_command_writes_what_the_model_finds(tmp_path, capsys, inferencer,
-                                                 images, checkpoint):
-    predict.main([*images, '--config', TINY, '--checkpoint', checkpoint,
-                  '--out', str(tmp_path / 'out'), '--device', 'cpu'])
-    results = json.loads((tmp_path / 'out/predictions.json').read_text())
-    assert f'{len(results)} persons in 3 images' in capsys.readouterr().out
-    assert {r['image_id'] for r in results} >= {7, 'tall'}
-    for path, (h, w) in zip(images, SIZES.values()):
-        name = Path(path).name
-        check_persons([r for r in results if r['file_name'] == name],
-                      inferencer.infer(cv2.imread(path)), (h, w))
-        stem = tmp_path / 'out' / Path(name).stem
-        assert cv2.imread(f'{stem}_persons.jpg').shape == (h, w, 3)
-        assert cv2.imread(f'{stem}_attention.jpg').shape[0] == 360 + 24
-
-
 def test_results_come_image_by_image(inferencer, images, tmp_path):
     array = cv2.imread(images[0])
     iterator = inferencer([images[1], array, Path(images[2])],
@@ -119,6 +102,44 @@ def test_results_come_image_by_image(inferencer, images, tmp_path):
     plain, = inferencer(array)
     assert plain == dict(path=None, predictions=[
         dict(person, image_id=0) for person in results[1]['predictions']])
+
+
+def test_persons_of_low_scores_are_left_out(inferencer, images):
+    everything = [person for result in inferencer(images)
+                  for person in result['predictions']]
+    scores = sorted(person['score'] for person in everything)
+    middle = scores[len(scores) // 2]
+    some = [person for result in inferencer(images, person_thr=middle)
+            for person in result['predictions']]
+    assert some == [p for p in everything if p['score'] >= middle]
+    assert 0 < len(some) < len(scores)
+    none, = inferencer(images[0], person_thr=scores[-1] * 1.01,
+                       return_vis=True)
+    assert none['predictions'] == []
+    assert np.array_equal(none['visualization'], cv2.imread(images[0]))
+
+
+def test_image_ids_of_an_annotation_file(inferencer, images):
+    ids = {Path(images[0]).name: 42}
+    first, second = inferencer(images[:2], image_ids=ids, on_error='skip')
+    assert {p['image_id'] for p in first['predictions']} == {42}
+    assert 'tall.png is not an image of the annotation' in second['error']
+    with pytest.raises(ValueError, match='tall.png is not an image'):
+        list(inferencer(images[:2], image_ids=ids))
+
+
+def test_a_damaged_image_is_skipped_on_demand(inferencer, images, tmp_path):
+    bad = tmp_path / 'bad.png'
+    bad.write_text('no image')
+    first, none, last = inferencer([images[0], bad, images[1]],
+                                   on_error='skip', out_dir=tmp_path / 'out')
+    assert none['path'] == str(bad) and none['predictions'] == []
+    assert 'bad.png cannot be read' in none['error']
+    kept = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert kept == first['predictions'] + last['predictions']
+    assert not list(tmp_path.glob('out/bad*'))
+    with pytest.raises(ValueError, match="on_error.*'ignore'"):
+        inferencer(images, on_error='ignore')
 
 
 def test_what_is_done_is_kept_where_it_stops(inferencer, images, tmp_path):
@@ -265,28 +286,12 @@ def test_the_data_set_of_the_checkpoint_counts(tmp_path, checkpoint):
 # --- inputs and files -------------------------------------------------------
 
 
-def test_a_file_a_folder_a_pattern_an_array(images, tmp_path):
-    folder, array = Path(images[0]).parent, np.zeros((4, 5, 3), np.uint8)
-    everything = sorted(images)
-    names = ['7', 'dot', 'tall']
-    (folder / 'notes.txt').write_text('no image')
-    for inputs in (folder, str(folder), str(folder / '*.png'), everything,
-                   tuple(map(Path, everything)), [str(folder / '[7dt]*g')]):
-        assert find_images(inputs) == list(zip(names, everything))
-    assert find_images(images[1]) == [('tall', images[1])]
-    (name, given), = find_images(array)
-    assert name == '0' and given is array
-    mixed = find_images([folder, array])
-    assert mixed[:3] == list(zip(names, everything))
-    assert mixed[3][0] == '3' and mixed[3][1] is array
-    # a name is not a pattern where such a file exists
-    odd = tmp_path / 'a[1].PNG'
-    cv2.imwrite(str(odd), array)
-    assert find_images(odd) == find_images(tmp_path) == [('a[1]', str(odd))]
-
-
 def test_the_bundled_model_is_in_or_beside_the_package(monkeypatch, tmp_path):
     assert bundled() == (str(DEMO), str(ROOT / 'weights/ssa_demo.pth'))
+    photos = 'configs/photos/ssa_photos.py', 'weights/ssa_photos.pth'
+    assert bundled('photos') == tuple(str(ROOT / name) for name in photos)
+    with pytest.raises(ValueError, match="'cats'.*demo, photos"):
+        bundled('cats')
     package = tmp_path / 'site/mmpose_ssa'
     monkeypatch.setattr('mmpose_ssa.apis.inferencer.__file__',
                         str(package / 'apis/inferencer.py'))
@@ -307,7 +312,7 @@ def test_the_public_name_is_lazy_and_listed():
         mmpose_ssa.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize('tool', ['predict', 'refine', 'diagnose'])
+@pytest.mark.parametrize('tool', ['refine', 'diagnose'])
 def test_help_does_not_wait_for_torch(tool):
     code = (f'import sys, {tool}\ntry:\n    {tool}.main(["--help"])\n'
             'finally:\n    print({"torch", "numpy"} & set(sys.modules))')
@@ -356,40 +361,6 @@ def test_a_config_needs_its_weights(checkpoint):
 def test_a_topdown_model(checkpoint):
     with pytest.raises(ValueError, match='topdown_tiny.*needs boxes.*SSA'):
         SSAInferencer(TOPDOWN, checkpoint, 'cpu')
-
-
-def test_mistakes_are_told_with_their_cure(tmp_path, capsys, checkpoint,
-                                           images):
-    (tmp_path / 'file').touch()
-    for words, config, weights, more in (
-            ('no.pth does not exist', TINY, 'no.pth', []),
-            ('no.py does not exist', 'no.py', checkpoint, []),
-            ('random.pth cannot be read as a config', checkpoint, TINY, []),
-            ("device 'foo' cannot be used", TINY, checkpoint,
-             ['--device', 'foo']),
-            ('file is not a folder', TINY, checkpoint,
-             ['--out', tmp_path / 'file'])):
-        said = refusal(capsys, predict.main, images[0], '--config', config,
-                       '--checkpoint', weights, '--out', tmp_path / 'out',
-                       *more)
-        assert words in said
-    assert not (tmp_path / 'out').exists()
-    assert 'required: IMAGE' in refusal(capsys, predict.main, '--out', 'y')
-
-
-def test_two_images_of_one_name(inferencer, images, tmp_path):
-    (tmp_path / '7.png').touch()
-    both = [images[0], str(tmp_path / '7.png')]
-    with pytest.raises(ValueError, match="two images are named '7'") as told:
-        inferencer(both, out_dir=tmp_path / 'out')
-    assert ' and '.join(both) in str(told.value)
-    assert not (tmp_path / 'out').exists()
-    inferencer(both)  # nothing is overwritten where nothing is written
-
-
-def test_an_image_of_floats_is_refused():
-    with pytest.raises(TypeError, match='float64: give BGR of uint8'):
-        find_images(np.zeros((4, 5, 3)))
 
 
 def test_a_long_list_of_what_does_not_fit_is_cut(checkpoint):

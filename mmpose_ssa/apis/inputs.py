@@ -1,0 +1,155 @@
+"""What users give the inferencer: files, folders, patterns, arrays, videos."""
+import glob
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Iterator, List, Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+
+Image = Union[str, Path, np.ndarray]
+NamedImage = Tuple[str, Union[str, np.ndarray]]  # name; file or array
+
+
+def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
+    """Find the images that are meant.
+
+    Args:
+        inputs: An image or video file, a folder, a pattern, a BGR array
+            (H, W, 3), or a list of these.
+
+    Returns:
+        Name and file or array of each; an array's name is its place.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If an input is neither a path nor an array of uint8.
+        ValueError: If there are none.
+    """
+    if not isinstance(inputs, (list, tuple)):
+        inputs = [inputs]
+    images: List[NamedImage] = []
+    for given in inputs:
+        if isinstance(given, np.ndarray):
+            if given.dtype != np.uint8:
+                raise TypeError(f'an image array is of {given.dtype}: give '
+                                'BGR of uint8, (H, W, 3)')
+            images.append((str(len(images)), given))
+        elif isinstance(given, (str, Path)):
+            images += [(Path(path).stem, path) for path in _files(str(given))]
+        else:
+            raise TypeError(
+                f'{given!r:.200} is a {type(given).__name__}: give a path, or '
+                'an image as an array')
+    if not images:
+        raise ValueError('no image given: give one at least')
+    return images
+
+
+def is_video(path: str) -> bool:
+    """Whether the name of a file is that of a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def unique_names(images: Sequence[NamedImage]) -> List[NamedImage]:
+    """Names under which nothing is written twice.
+
+    A file is named after its stem. Of files with one stem each gets more of
+    its path, ``a/7.jpg`` and ``b/7.jpg`` become ``a_7`` and ``b_7``; if that
+    is not enough, its suffix; at last a number.
+
+    Args:
+        images: As :func:`find_images` returns them.
+    """
+    def longer(name: str, given: Union[str, np.ndarray]) -> List[str]:
+        if not isinstance(given, str):
+            return [name] * 3
+        path = Path(os.path.normpath(given))
+        parent = path.parent.name
+        return [name, f'{parent}_{name}' if parent else name,
+                f'{parent}_{path.name}' if parent else path.name]
+
+    choices = [longer(*image) for image in images]
+    taken = [0] * len(images)
+    for level in (1, 2):
+        names = [choice[n] for choice, n in zip(choices, taken)]
+        often = Counter(names)
+        taken = [level if often[name] > 1 else n
+                 for name, n in zip(names, taken)]
+    seen: Counter = Counter()
+    result = []
+    for choice, n, (_, given) in zip(choices, taken, images):
+        name = choice[n]
+        seen[name] += 1
+        result.append((name if seen[name] == 1 else f'{name}_{seen[name]}',
+                       given))
+    return result
+
+
+class Video:
+    """The frames of a video file, one at a time.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        rate: Frames per second.
+        length: Number of frames that the file declares; 0 if none.
+
+    Raises:
+        ValueError: If it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._capture = cv2.VideoCapture(path)
+        if not self._capture.isOpened():
+            raise ValueError(f'{path} cannot be read as a video: it is '
+                             'damaged, or of a codec that OpenCV lacks')
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.
+        self.length = max(
+            0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """BGR frames (H, W, 3).
+
+        Raises:
+            ValueError: After the last frame that can be read, if the file
+                declares more.
+        """
+        count = 0
+        try:
+            while True:
+                there, frame = self._capture.read()
+                if not there:
+                    break
+                count += 1
+                yield frame
+        finally:
+            self._capture.release()
+        if not count or count < self.length - 1:  # some count one too many
+            raise ValueError(f'{self.path} ends after {count} of '
+                             f'{self.length} frames: it is cut or damaged')
+
+
+def _files(path: str) -> List[str]:
+    """The files of a path, a folder or a pattern."""
+    if Path(path).is_dir():
+        files = sorted(str(file) for file in Path(path).iterdir()
+                       if file.suffix.lower() in
+                       IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+        if not files:
+            raise ValueError(
+                f'folder {path} has no images (*{", *".join(IMAGE_SUFFIXES)}) '
+                'in it: give the folder in which they are')
+        return files
+    files = [path] if Path(path).is_file() else sorted(glob.glob(path))
+    if not files:
+        raise FileNotFoundError(
+            f"{path} does not exist: give an image, a folder of images or a "
+            "pattern such as 'photos/*.jpg'")
+    return files

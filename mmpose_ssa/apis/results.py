@@ -1,0 +1,84 @@
+"""Predictions as COCO results, written as they come."""
+import json
+from pathlib import Path
+from typing import IO, Dict, List, Optional, Union
+
+import numpy as np
+from mmpose.structures import PoseDataSample
+
+from ..decoding.refinement import keypoint_extents
+from ..evaluation.ground_truth import PERSON_ID
+
+
+class ResultsFile:
+    """A JSON list of results that is kept whatever ends the program.
+
+    Each result is a line, written at once. An error or Ctrl-C closes the
+    list. A program that is killed leaves it without its last line, ``]``.
+
+    Args:
+        path: The file; its folder is made.
+    """
+
+    def __init__(self, path: Union[str, Path]) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._stream: IO[str] = open(path, 'w', encoding='utf-8')
+        self._stream.write('[')
+        self._separator = '\n'
+
+    def write(self, results: List[dict]) -> None:
+        """Add results, and give them to the operating system."""
+        for result in results:
+            self._stream.write(self._separator + json.dumps(result))
+            self._separator = ',\n'
+        self._stream.flush()
+
+    def close(self) -> None:
+        """End the list."""
+        if not self._stream.closed:
+            self._stream.write('\n]\n')
+            self._stream.close()
+
+
+def coco_results(sample: PoseDataSample, image_id: Union[int, str],
+                 path: Optional[str]) -> List[dict]:
+    """Write the persons of one image as COCO results.
+
+    Args:
+        sample: The predictions.
+        image_id: Of the image.
+        path: The image's file, if there is one.
+
+    Returns:
+        For each person ``image_id``, ``file_name``, ``category_id``,
+        ``keypoints`` (x, y and score of each of the K, flat),
+        ``keypoint_scores``, ``score``, ``bbox`` (x, y, width, height); if the
+        model has them, ``keypoints_filled`` (K truth values: filled in from
+        the attention, not found as a peak) and ``segmentation``, an RLE; all
+        in original image pixels. Missing keypoints are (0, 0, 0).
+    """
+    found = sample.pred_instances
+    scores = found.keypoint_scores
+    # models of `comparisons` give no boxes, some no scores of persons
+    person_scores = found.get('bbox_scores', scores.mean(axis=1))
+    boxes = found.get('bboxes', keypoint_extents(found.keypoints, scores))
+    corners = np.asarray(boxes, float).reshape(-1, 2, 2)
+    boxes = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], 1)
+    points = np.concatenate([found.keypoints, scores[..., None]], axis=2)
+    image: Dict[str, Union[int, str]] = dict(image_id=image_id)
+    if path is not None:
+        image['file_name'] = Path(path).name
+    results = [
+        dict(
+            image,
+            category_id=PERSON_ID,
+            keypoints=points[p].ravel().tolist(),
+            keypoint_scores=scores[p].tolist(),
+            score=float(person_scores[p]),
+            bbox=boxes[p].tolist()) for p in range(len(points))
+    ]
+    for result, filled in zip(results, found.get('keypoints_filled', ())):
+        result['keypoints_filled'] = [bool(flag) for flag in filled]
+    for result, mask in zip(results, found.get('masks', ())):
+        result['segmentation'] = mask
+    return results

@@ -1,0 +1,93 @@
+"""Files, folders, patterns, arrays and videos."""
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmpose_ssa.apis.inputs import Video, find_images, is_video, unique_names
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Their files do not matter."""
+    for name in ('7.png', 'tall.png', 'dot.png'):
+        (tmp_path / 'images').mkdir(exist_ok=True)
+        (tmp_path / 'images' / name).touch()
+    return [str(tmp_path / 'images' / name)
+            for name in ('7.png', 'tall.png', 'dot.png')]
+
+
+def write_video(path, frames, rate=10, size=(64, 48)):
+    """Frames that differ in their brightness."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), rate,
+                             size)
+    for n in range(frames):
+        writer.write(np.full((*size[::-1], 3), 20 * n, np.uint8))
+    writer.release()
+    return str(path)
+
+
+def test_a_file_a_folder_a_pattern_an_array(images, tmp_path):
+    folder, array = Path(images[0]).parent, np.zeros((4, 5, 3), np.uint8)
+    everything = sorted(images)
+    names = ['7', 'dot', 'tall']
+    (folder / 'notes.txt').write_text('no image')
+    for inputs in (folder, str(folder), str(folder / '*.png'), everything,
+                   tuple(map(Path, everything)), [str(folder / '[7dt]*g')]):
+        assert find_images(inputs) == list(zip(names, everything))
+    assert find_images(images[1]) == [('tall', images[1])]
+    (name, given), = find_images(array)
+    assert name == '0' and given is array
+    mixed = find_images([folder, array])
+    assert mixed[:3] == list(zip(names, everything))
+    assert mixed[3][0] == '3' and mixed[3][1] is array
+    # a name is not a pattern where such a file exists
+    odd = tmp_path / 'a[1].PNG'
+    cv2.imwrite(str(odd), array)
+    assert find_images(odd) == find_images(tmp_path) == [('a[1]', str(odd))]
+
+
+def test_an_image_of_floats_is_refused():
+    with pytest.raises(TypeError, match='float64: give BGR of uint8'):
+        find_images(np.zeros((4, 5, 3)))
+
+
+def test_files_of_one_name_are_written_apart():
+    array = np.zeros((2, 2, 3), np.uint8)
+    given = ['a/7.jpg', 'b/7.jpg', 'a/8.jpg', 'c/9.jpg', 'c/9.png', '10.jpg']
+    named = [(Path(path).stem, path) for path in given] + [('6', array)]
+    names = [name for name, _ in unique_names(named)]
+    assert names == ['a_7', 'b_7', '8', 'c_9.jpg', 'c_9.png', '10', '6']
+    assert [name for name, _ in unique_names(
+        [('7', 'a/7.jpg'), ('7', 'b/a/7.jpg'), ('7', array)])] == [
+            'a_7.jpg', 'a_7.jpg_2', '7']
+
+
+def test_the_frames_of_a_video(tmp_path):
+    path = write_video(tmp_path / 'a.mp4', 6)
+    assert is_video(path) and find_images(tmp_path) == [('a', path)]
+    video = Video(path)
+    frames = list(video)
+    assert (video.rate, video.length, len(frames)) == (10, 6, 6)
+    for n, frame in enumerate(frames):
+        assert frame.shape == (48, 64, 3)
+        assert abs(frame.mean() - 20 * n) < 6
+
+
+def test_a_video_that_is_cut(tmp_path):
+    """What can be read comes first."""
+    path = write_video(tmp_path / 'a.avi', 30, size=(320, 240))
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[:len(content) * 2 // 3])
+    frames = []
+    with pytest.raises(ValueError, match='a.avi.*(ends after|cannot be read)'):
+        for frame in Video(path):
+            frames.append(frame)
+    assert len(frames) < 30
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / 'a.mp4').write_text('no video')
+    with pytest.raises(ValueError, match='a.mp4 cannot be read as a video'):
+        Video(str(tmp_path / 'a.mp4'))
