@@ -219,18 +219,22 @@ def train_and_test(tmp_path):
     return run
 
 
-def test_crowdpose_needs_no_masks(train_and_test):
-    """Trained and tested on its images."""
+@pytest.mark.parametrize('name', ['naive_crowdpose', 'crowdpose'])
+def test_crowdpose_needs_no_masks(train_and_test, name):
+    """Trained and tested on its images, supervised by keypoints or naive."""
     if not CROWDPOSE.is_dir():
         pytest.skip(f'needs CrowdPose images in {CROWDPOSE}')
     data = dict(data_root=str(CROWDPOSE), data_prefix=dict(img=''),
                 ann_file='test_crowdpose.json')
     _, metrics, log = train_and_test(
-        CONFIGS / 'ssa/ssa_r101_640_naive_crowdpose.py',
+        CONFIGS / f'ssa/ssa_r101_640_{name}.py',
         f'refit(_base_, train={data}, test={data})')
     assert 0 <= metrics['crowdpose/AP'] <= 1
     assert not any('mask_error' in step for step in log)  # nobody has a mask
-    assert all(step['loss'] == step['loss_kpt'] > 0 for step in log)
+    for step in log:
+        parts = [step.pop(part, 0.) for part in ('loss_kpt', 'loss_pair')]
+        assert step['loss'] == pytest.approx(sum(parts))
+        assert parts[0] > 0 and (parts[1] > 0) == (name == 'crowdpose')
 
 
 def snippets(page: str) -> list:
@@ -309,10 +313,13 @@ def small(model) -> dict:
 def targets(codec, seed):
     """A sample of two persons."""
     rng = np.random.default_rng(seed)
+    people = dict(
+        iscrowd=[0, 0], bbox=np.array([[0, 0, SIDE, SIDE]] * 2),
+        area=np.array([SIDE**2] * 2), skeleton_links=codec.options.edges)
     encoded = codec.encode(
         rng.uniform(0, SIDE, (2, codec.num_keypoints, 2)).astype(np.float32),
         np.ones((2, codec.num_keypoints), np.float32),
-        rng.integers(0, 2, (2, *codec.heatmap_size)))
+        rng.integers(0, 2, (2, *codec.heatmap_size)), **people)
     fields = dict(heatmap_mask=np.ones((1, *codec.heatmap_size)), **{
         name: encoded[name] for name in ('heatmaps', 'instance_masks')})
     return PoseDataSample(
@@ -320,7 +327,8 @@ def targets(codec, seed):
                                for name, value in fields.items()}),
         gt_instance_labels=InstanceData(**{
             name: torch.from_numpy(encoded[name])
-            for name in ('keypoint_tokens', 'keypoint_weights')}))
+            for name in encoded if name in (
+                'keypoint_tokens', 'keypoint_weights', 'pair_targets')}))
 
 
 @pytest.fixture(scope='module')
@@ -337,12 +345,16 @@ def test_a_step_reaches_every_parameter(load, trained, name):
         trained[key] = gradients_of(options)
     losses, gradients = trained[key]
     naive = options['neck'].get('association') == 'naive'
+    if 'pair_loss' in options['head']:
+        assert losses.pop('loss_pair') == 0  # both people have masks
     assert set(losses) == {'loss_kpt', 'mask_error', *(
         [] if naive else ['loss_mask'])}
     assert all(math.isfinite(loss) and loss > 0 for loss in losses.values())
     assert all(math.isfinite(size) for size in gradients.values()), gradients
-    none = {name for name, size in gradients.items() if size == 0}
-    assert not none
+    # all but what lies before the last norm, 0 at first, of a residual block
+    block = re.compile(r'backbone\.join\.block\.[0-3]\.')
+    assert not {name for name, size in gradients.items()
+                if size == 0 and not block.match(name)}
 
 
 def gradients_of(options) -> tuple:

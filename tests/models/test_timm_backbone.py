@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmpose.registry import MODELS
 from torch.testing import assert_close
 
+from mmpose_ssa.engine.checkpoints import DownloadError
 from mmpose_ssa.models import timm_backbone
 from mmpose_ssa.models.timm_backbone import TimmBackbone, load_weights
 
@@ -292,3 +293,33 @@ def test_a_missing_file_is_named():
 def test_files_that_timm_would_unpickle_are_refused(option):
     with pytest.raises(ValueError, match=f'{option}=.*w.pth.*`pretrained`'):
         backbone(model_options={option: 'w.pth'})
+
+
+def test_timms_weights_are_fetched_when_they_are_needed(monkeypatch):
+    """Not to test or count a model; without network with the ways out."""
+    import timm
+    told = backbone().model.state_dict()
+    for value in told.values():
+        value.fill_(.5)
+    asked = []
+
+    def create(name, pretrained=False, real=timm.create_model, **options):
+        asked.append(pretrained)
+        model = real(name, pretrained=False, **options)
+        if pretrained:
+            model.load_state_dict(told)
+        return model
+
+    monkeypatch.setattr(timm, 'create_model', create)
+    model = backbone(pretrained=True)
+    assert asked == [False]
+    model.init_weights()
+    assert asked == [False, True]
+    assert all(value.eq(.5).all() for value in model.model.parameters())
+
+    def offline(name, **options):
+        raise OSError('Name or service not known')
+
+    monkeypatch.setattr(timm, 'create_model', offline)
+    with pytest.raises(DownloadError, match='not known.*pretrained=FILE'):
+        model.init_weights()
