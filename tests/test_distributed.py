@@ -21,7 +21,7 @@ from mmengine.config import Config
 
 WEIGHTS = str(ROOT / 'weights/ssa_demo.pth')
 IMAGES, BATCH, EPOCHS = 12, 2, 2  # per process
-VARIANTS = ('supervised', 'independent', 'naive')
+VARIANTS = ('supervised', 'independent', 'naive', 'pairs')
 
 
 pytestmark = pytest.mark.slow
@@ -49,11 +49,20 @@ def training(root, folder, batch, **options) -> dict:
 
 
 def variants(root, folder, batch) -> list:
-    """Trainings of all variants; the naive one's masks are no loss."""
-    return [training(root, folder / name, batch, **{
-        'model.neck.association': name,
-        'model.head.mask_loss.loss_weight': .1 * (name != 'naive')})
-        for name in VARIANTS]
+    """Trainings of all variants; the naive one's masks are no loss; every
+    other person of the pairs has no mask."""
+    step = 'train_dataloader.dataset.pipeline'
+    pairs = {
+        'train_dataloader.dataset.ann_file': 'annotations/pairs.json',
+        f'{step}.2.missing': 'empty', f'{step}.3.encoder.pair_targets': True,
+        'model.head.pair_loss': dict(type='AttentionPairLoss',
+                                     loss_weight=.1)}
+    return [
+        *(training(root, folder / name, batch, **{
+            'model.neck.association': name,
+            'model.head.mask_loss.loss_weight': .1 * (name != 'naive')})
+          for name in VARIANTS[:3]),
+        training(root, folder / 'pairs', batch, **pairs)]
 
 
 def test_job(root, folder) -> dict:
@@ -125,6 +134,9 @@ def root(tmp_path_factory):
         for index, image in enumerate(content['images'])
         for person in persons[image['id']]]
     path.write_text(json.dumps(content))
+    for person in content['annotations'][::2]:
+        del person['segmentation']
+    (root / 'annotations/pairs.json').write_text(json.dumps(content))
     return root
 
 
@@ -153,7 +165,8 @@ def outcomes(root, people, tmp_path_factory):
 def test_two_processes_train_as_one_with_the_doubled_batch(outcomes, name):
     both, alone = outcomes[name]
     keys = {'loss', 'loss_kpt', 'mask_error', *(
-        [] if name == 'naive' else ['loss_mask'])}
+        [] if name == 'naive' else ['loss_mask']), *(
+        ['loss_pair'] if name == 'pairs' else [])}
     iterations = EPOCHS * IMAGES // (2 * BATCH)
     assert len(alone['losses']) == iterations
     for i, whole in enumerate(alone['losses']):
@@ -180,6 +193,9 @@ def test_what_was_compared_is_not_trivial(outcomes):
     assert masks[0][1] == masks[1][1] == 0  # nobody at all
     assert masks[0][2] > 0 and masks[1][2] > 0
     assert masks[0][2] != masks[1][2]
+    pairs = [sum(losses['loss_pair'] for losses in rank['losses'])
+             for rank in outcomes['pairs'][0]]
+    assert min(pairs) > 0 and pairs[0] != pairs[1]
     # the weights moved by far more than the tolerance
     assert alone['losses'][5]['loss'] < .95 * alone['losses'][2]['loss']
 

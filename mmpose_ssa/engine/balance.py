@@ -25,12 +25,14 @@ def unwrapped(runner: Runner) -> nn.Module:
 class RampMaskLoss(Hook):
     """Raises the weight of the mask loss linearly from 0 to its own.
 
-    The weight depends on the iteration alone, so that a resumed training goes
-    on with the right one.
+    That of the pair loss too, if there is one. The weight depends on the
+    iteration alone, so that a resumed training goes on with the right one. At
+    weight 0 the loss still has a gradient, of zeros: distributed training
+    wants one for every parameter.
 
     Args:
-        begin: Share of the training after which it rises.
-        end: Share of the training after which it is beta.
+        begin: Share of the training's iterations after which it rises.
+        end: Share of them after which it is beta.
 
     Raises:
         ValueError: Unless 0 <= begin < end <= 1.
@@ -42,17 +44,23 @@ class RampMaskLoss(Hook):
                              'the training, 0 <= begin < end <= 1')
         self.begin, self.end = begin, end
 
-    def before_train(self, runner: Runner) -> None:
-        """Note beta."""
-        self.loss = unwrapped(runner).head.mask_loss_module
-        self.weight = self.loss.loss_weight
-
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch=None) -> None:
         """Set the weight of this iteration."""
         done = runner.iter / runner.max_iters
         share = (done - self.begin) / (self.end - self.begin)
-        self.loss.loss_weight = self.weight * min(max(share, 0.), 1.)
+        self._set(runner, min(max(share, 0.), 1.))
+
+    def after_train(self, runner: Runner) -> None:
+        """Give the losses their own weights back."""
+        self._set(runner, 1.)
+
+    @staticmethod
+    def _set(runner: Runner, share: float) -> None:
+        head = unwrapped(runner).head
+        for loss in (head.mask_loss_module, head.pair_loss_module):
+            if loss is not None:
+                loss.share = share
 
 
 @HOOKS.register_module()

@@ -124,7 +124,7 @@ class SSAHead(HeatmapHead):
               for name in ('keypoint_tokens', 'keypoint_weights')),
             masks, num_persons)
         if self.mask_loss_module.loss_weight:
-            losses['loss_mask'] = self.mask_loss_module.loss_weight * error
+            losses['loss_mask'] = self.mask_loss_module.weighted(error)
         # Equal on all GPUs. A 0 where nobody has a mask would be no error.
         if num_persons > 0:
             losses['mask_error'] = error.detach()
@@ -140,10 +140,11 @@ class SSAHead(HeatmapHead):
                              'pair_targets=True in the encoder of the '
                              'training pipeline')
         names = 'keypoint_tokens', 'keypoint_weights', 'pair_targets'
-        return self.pair_loss_module.loss_weight * self.pair_loss_module(
-            attention,
-            *([label[name][len(m):] for label, m in zip(labels, masks)]
-              for name in names))
+        return self.pair_loss_module.weighted(
+            self.pair_loss_module(
+                attention,
+                *([label[name][len(m):] for label, m in zip(labels, masks)]
+                  for name in names)))
 
     def predict(self,
                 feats: Sequence[Any],

@@ -56,11 +56,20 @@ class AttentionMaskLoss(nn.Module):
     Args:
         loss_weight: beta. With 0 the error is computed without gradient, to
             be logged beside the heatmap loss (Fig. 5).
+
+    Attributes:
+        share: Of beta, from 0 to 1; what is in force while
+            :class:`~mmpose_ssa.engine.balance.RampMaskLoss` raises it.
     """
 
     def __init__(self, loss_weight: float = 0.01) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.share = 1.
+
+    def weighted(self, error: Tensor) -> Tensor:
+        """The error times the weight in force."""
+        return self.share * self.loss_weight * error
 
     def forward(self, attention: Attention, tokens: Sequence[Tensor],
                 weights: Sequence[Tensor], masks: Sequence[Tensor],
