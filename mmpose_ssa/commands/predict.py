@@ -1,0 +1,133 @@
+"""find people in images and videos
+
+Find the people in images and videos: keypoints, masks, pictures and
+COCO-format JSON.
+"""
+import argparse
+import sys
+from pathlib import Path
+from typing import Dict, Optional, Sequence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `predict`."""
+    add = parser.add_argument
+    add('inputs', nargs='+', metavar='INPUT',
+        help='image or video files, folders of these, or quoted patterns')
+    add('--out', required=True, metavar='DIR', help='folder to write to')
+    add('--model', choices=('demo', 'photos'),
+        help='a bundled model; demo (the default) knows synthetic people '
+        'only, photos needs timm')
+    add('--config', help='config of a bottom-up model; with --checkpoint')
+    add('--checkpoint', help='its weights')
+    add('--device', help='default: a GPU where there is one, else cpu')
+    add('--person-thr', type=float, default=0., metavar='SCORE',
+        help='persons of a lower score are left out (default: %(default)s)')
+    add('--kpt-thr', type=float, default=0.1, metavar='SCORE',
+        help='keypoints of a lower score are not drawn (default: '
+        '%(default)s)')
+    add('--no-pictures', action='store_true', help='write the JSON alone')
+    add('--attention', action='store_true', help='draw, too, what four '
+        'keypoints of each image attend to')
+    add('--ann-file', metavar='JSON', help='take the image ids of this '
+        'annotation file, so that the results can be scored by it')
+    add('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE',
+        help='other values in the config, e.g. '
+        'model.head.decoder.score_threshold=0.05')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict, write as it goes, and say what was found and what failed.
+
+    Returns:
+        The exit status: 1 if an input could not be read, else 0.
+    """
+    check_arguments(args)
+    from tqdm import tqdm
+
+    from ..apis.inferencer import SSAInferencer
+    from ..apis.inputs import find_images
+    count = len(find_images(args.inputs))
+    options: dict = {}
+    if args.cfg_options:
+        from mmengine.config import DictAction
+        for option in args.cfg_options:
+            name, _, value = option.partition('=')
+            options[name] = DictAction._parse_iterable(value)
+    inferencer = SSAInferencer(args.config or args.model, args.checkpoint,
+                               args.device, options)
+    persons = images = 0
+    errors = []
+    results = inferencer(
+        args.inputs, out_dir=args.out, person_thr=args.person_thr,
+        kpt_thr=args.kpt_thr, pictures=not args.no_pictures,
+        attention=args.attention, image_ids=image_ids(args.ann_file),
+        on_error='skip')
+    total = None if any_video(args.inputs) else count
+    for result in tqdm(results, total=total, unit='image', disable=None):
+        if 'error' in result:
+            errors.append(result['error'])
+            continue
+        images += 1
+        persons += len(result['predictions'])
+    print(f'{counted(persons, "person")} in {counted(images, "image")}, see '
+          f'{args.out}')
+    if images and not persons:
+        print('Nobody was found: a lower threshold finds more, for instance '
+              '--cfg-options model.head.decoder.score_threshold=0.05'
+              + (' or a lower --person-thr' if args.person_thr > 0 else ''))
+    for error in errors:
+        print(f'error: {error}', file=sys.stderr)
+    return 1 if errors else 0
+
+
+def counted(number: int, noun: str) -> str:
+    """1 person, 2 persons."""
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise OSError or ValueError before anything slow is imported."""
+    if (args.config is None) != (args.checkpoint is None):
+        raise ValueError('give --config and --checkpoint together')
+    if args.config and args.model:
+        raise ValueError(f'--model {args.model} is a bundled model: give it '
+                         'or --config, not both')
+    from glob import glob
+    for given in args.inputs:
+        if not Path(given).exists() and not glob(given):
+            raise FileNotFoundError(
+                f"{given} does not exist: give an image, a video, a folder or "
+                "a pattern such as 'photos/*.jpg'")
+    for option in args.cfg_options:
+        if '=' not in option:
+            raise ValueError(f'--cfg-options {option}: give NAME=VALUE')
+    for folder in (Path(args.out), *Path(args.out).parents):
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f'--out {args.out}: {folder} is not a folder')
+
+
+def any_video(inputs: Sequence[str]) -> bool:
+    """Whether there are frames whose number is not known before."""
+    from ..apis.inputs import find_images, is_video
+    return any(isinstance(given, str) and is_video(given)
+               for _, given in find_images(inputs))
+
+
+def image_ids(ann_file: Optional[str]) -> Optional[Dict[str, int]]:
+    """Image ids by file name.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it lists no images.
+    """
+    if ann_file is None:
+        return None
+    from ..annotations.reading import read_json
+    content = read_json(ann_file)
+    try:
+        return {Path(image['file_name']).name: image['id']
+                for image in content['images']}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{ann_file} lists no images with file_name and id: '
+                         'give a COCO annotation file') from error
