@@ -55,7 +55,10 @@ def test_no_module_and_no_folder_imports_itself_by_way_of_others():
 
 @pytest.mark.parametrize('folder', FOLDERS)
 def test_no_folder_imports_the_user_interface(folder):
-    assert not {'apis', 'cli', 'register'} & folder_imports(folder)
+    above = {'apis', 'cli', 'commands', 'register'}
+    if folder == 'commands':  # which cli.py lists
+        above -= {'apis'}
+    assert not above & folder_imports(folder)
 
 
 def test_the_lower_folders():
