@@ -9,6 +9,7 @@ error's text and no traceback, see :func:`.engine.errors.show_text_alone`.
 from .engine import compat  # noqa: F401  before MMPose  # isort: split
 
 from . import comparisons  # noqa: F401
+from .apis import local_visualizer, mmpose_results  # noqa: F401
 from .datasets import coco, loading, transforms  # noqa: F401
 from .engine import (balance, long_runs, optim, reproducibility,  # noqa: F401
                      resuming, strict_testing, training_budget)

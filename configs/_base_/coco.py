@@ -47,3 +47,4 @@ default_hooks = dict(
         save_best='coco/AP',
         rule='greater',
         max_keep_ckpts=3))
+visualizer = dict(type='SSAVisualizer')  # masks, too

@@ -1,23 +1,23 @@
 """From images to persons: the inferencer that users call.
 
-It stands beside MMPose's ``Pose2DInferencer``, not on it: that one drops the
-masks, loads weights that do not fit without an error, and returns boxes and
-keypoints in a form of its own. Persons are COCO results here, which can be
-saved and scored as they are.
+It is MMPose's ``Pose2DInferencer`` in what it is given and built of, with
+other results: persons are COCO results, which can be saved and scored as they
+are, with masks; weights that do not fit are an error.
 """
 from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 
+from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Optional,
+                    Sequence, Tuple, Union)
 
 import cv2
-import mmcv
 import numpy as np
-import pycocotools.mask as coco_mask
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
+from mmpose.apis import Pose2DInferencer
 from mmpose.structures import PoseDataSample
 
 from ..datasets.loading import LoadCheckedImage
@@ -25,25 +25,27 @@ from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
 from ..engine.loading import check_device, load_estimator, read_config
 from .inputs import Image, Video, find_images, is_video, unique_names
+from .local_visualizer import DRAW_THR, draw_instances
 from .results import ResultsFile, coco_results
-from .visualizer import (Skeleton, draw_attention, draw_persons,
-                         sample_keypoints, side_by_side)
+from .visualizer import (Skeleton, draw_attention, sample_keypoints,
+                         side_by_side)
 
 # Bundled models: config and weights
 MODELS = dict(
-    demo=('configs/demo/ssa_demo.py', 'weights/ssa_demo.pth'),
+    demo=('configs/demo/ssa_demo_plus.py', 'weights/ssa_demo.pth'),
     photos=('configs/photos/ssa_photos.py', 'weights/ssa_photos.pth'))
+DEFAULT = 'photos'
 
 
-def bundled(model: str = 'demo') -> Tuple[str, str]:
+def bundled(model: str = DEFAULT) -> Tuple[str, str]:
     """Return config and checkpoint of a model that comes with the package.
 
     They are looked for in the package's ``.mim`` (a wheel) and in the folder
     around the package (a checkout).
 
     Args:
-        model: ``'demo'``, which knows synthetic people only, or ``'photos'``,
-            which needs timm.
+        model: ``'photos'``, which finds people in photos, or ``'demo'``,
+            which knows synthetic people only.
 
     Raises:
         FileNotFoundError: If neither has them.
@@ -61,7 +63,7 @@ def bundled(model: str = 'demo') -> Tuple[str, str]:
         f'no bundled model in or beside {package}: give config and checkpoint')
 
 
-class SSAInferencer:
+class SSAInferencer(Pose2DInferencer):
     """Find the people in images: keypoints, scores, boxes and masks.
 
     ::
@@ -73,7 +75,7 @@ class SSAInferencer:
     Args:
         config: Config of an SSA model, or its file, or, without
             ``checkpoint``, the name of a bundled model, see :func:`bundled`.
-            None: the bundled model of the demo.
+            None: the bundled model for photos.
         checkpoint: File or address of its weights.
         device: As PyTorch names it. None: a GPU where there is one.
         cfg_options: Other values in the config, by their dotted names.
@@ -84,6 +86,7 @@ class SSAInferencer:
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
+        ImportError: If the model needs timm and it is not installed.
         ValueError: If only one of them is given, the model is a top-down one
             or not that of the weights, or the device cannot be used.
     """
@@ -94,7 +97,7 @@ class SSAInferencer:
                  device: Optional[str] = None,
                  cfg_options: Optional[dict] = None) -> None:
         if checkpoint is None and config in (None, *MODELS):
-            config, checkpoint = bundled(config or 'demo')
+            config, checkpoint = bundled(config or DEFAULT)
         if config is None or checkpoint is None:
             raise ValueError(
                 f'got config {config} and checkpoint {checkpoint}: give both, '
@@ -109,32 +112,48 @@ class SSAInferencer:
                 'needs boxes: give that of an SSA model')
         cfg.merge_from_dict({'model.test_cfg.output_attention': True,
                              **(cfg_options or {})})
-        self.model = load_estimator(cfg, str(checkpoint), device)
+        super().__init__(cfg, str(checkpoint), device)
         self.skeleton = Skeleton.from_meta(self.model.dataset_meta)
-        self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+
+    def _init_model(self, cfg: Config, weights: str,
+                    device: str = 'cpu') -> torch.nn.Module:
+        """The model with exactly the weights given."""
+        return load_estimator(cfg, weights, device)
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        """Images stay apart: they may be of different sizes."""
+        return pseudo_collate
 
     def __call__(self,
                  inputs: Union[Image, Sequence[Image]],
                  *,
+                 batch_size: int = 1,
                  person_thr: float = 0.,
                  kpt_thr: float = 0.1,
+                 draw_thr: float = DRAW_THR,
                  return_vis: bool = False,
+                 return_datasamples: bool = False,
                  out_dir: Union[str, Path, None] = None,
                  pictures: bool = True,
                  attention: bool = False,
                  image_ids: Optional[Dict[str, int]] = None,
                  on_error: str = 'raise') -> Iterator[dict]:
-        """Predict images, one at a time, as the results are asked for.
+        """Predict images as the results are asked for.
 
         What the arguments name is looked for in the call itself; images are
         read and written while the iterator is consumed.
 
         Args:
-            inputs: An image or video file, a folder of these, a pattern such
-                as ``'photos/*.jpg'``, a BGR array (H, W, 3), or a list.
+            inputs: An image or video file or its URL, a folder of these, a
+                pattern such as ``'photos/*.jpg'``, ``'webcam'`` or
+                ``'webcam:1'``, a BGR array (H, W, 3), or a list.
+            batch_size: Images that go through the model together. Those of
+                one size are fastest; the results are the same.
             person_thr: Persons of a lower score are left out.
             kpt_thr: Keypoints of a lower score are not drawn.
+            draw_thr: Persons of a lower score are not drawn.
             return_vis: Add the picture of the persons to the results.
+            return_datasamples: Add MMPose's sample to the results.
             out_dir: Write ``predictions.json`` there, person by person, and
                 for each image the picture ``NAME_persons.jpg``, for a video
                 ``NAME_persons.mp4`` at its frame rate.
@@ -154,21 +173,28 @@ class SSAInferencer:
             - ``predictions``: its persons, see :func:`coco_results`;
             - ``frame``: its number from 0, of a video;
             - ``visualization``: if asked for, its picture, BGR (H, W, 3);
+            - ``sample``: if asked for, see :meth:`infer`;
             - ``error``: what is wrong with the file, if it is skipped.
 
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If an input is neither a path nor an image.
             ValueError: If there are no images, one cannot be read, or is not
-                in ``image_ids``; or if ``on_error`` is neither of the two.
+                in ``image_ids``; if ``on_error`` is neither of the two, or
+                ``batch_size`` is less than 1.
         """
         if on_error not in ('raise', 'skip'):
             raise ValueError(
                 f"on_error must be 'raise' or 'skip', got {on_error!r}")
+        if batch_size < 1:
+            raise ValueError(
+                f'batch_size must be 1 or more, got {batch_size}')
         images = unique_names(find_images(inputs))
-        writer = _Writer(self, out_dir, pictures, attention, kpt_thr)
-        return self._predict(images, writer, person_thr, return_vis,
-                             image_ids, on_error)
+        writer = _Writer(self, out_dir, pictures, attention, kpt_thr,
+                         draw_thr)
+        return self._predict(
+            _read(images, image_ids), writer, batch_size, person_thr,
+            return_vis, return_datasamples, on_error)
 
     def infer(self, image: np.ndarray) -> PoseDataSample:
         """Run the model on one BGR image (H, W, 3).
@@ -179,60 +205,65 @@ class SSAInferencer:
             ``bboxes``, and, if the model is an SSA, ``masks`` (P RLE dicts)
             and ``keypoint_attention`` (P, K, h, w).
         """
-        data = self._pipeline(dict(img=image, **self.model.dataset_meta))
-        with torch.no_grad():
-            sample, = self.model.test_step(pseudo_collate([data]))
+        sample, = self.infer_batch([image])
         return sample
 
-    def _predict(self, images: Sequence[tuple], writer: '_Writer',
-                 person_thr: float, return_vis: bool,
-                 image_ids: Optional[Dict[str, int]],
-                 on_error: str) -> Iterator[dict]:
+    def infer_batch(self,
+                    images: Sequence[np.ndarray]) -> List[PoseDataSample]:
+        """Run the model on BGR images of any sizes; see :meth:`infer`."""
+        if not images:
+            return []
+        data = [self.pipeline(dict(img=image, **self.model.dataset_meta))
+                for image in images]
+        with torch.no_grad():
+            return self.model.test_step(self.collate_fn(data))
+
+    def _predict(self, read: Iterator['_Read'], writer: '_Writer',
+                 batch_size: int, person_thr: float, return_vis: bool,
+                 return_datasamples: bool, on_error: str) -> Iterator[dict]:
         with writer:
-            for name, given in images:
-                path = given if isinstance(given, str) else None
-                try:
-                    identity = _image_id(name, path, image_ids)
-                    for frame, image in _frames(given):
-                        sample = self.infer(image)
-                        sample.pred_instances = _above(sample.pred_instances,
-                                                       person_thr)
-                        which = identity if frame is None else \
-                            f'{identity}:{frame}'
-                        result: Dict[str, Any] = dict(
-                            path=path,
-                            predictions=coco_results(sample, which, path))
-                        if frame is not None:
-                            result['frame'] = frame
-                        drawn = writer.write(name, given, image, sample,
-                                             result['predictions'])
-                        if return_vis:
-                            result['visualization'] = self.draw_persons(
-                                image, sample, writer.kpt_thr) \
-                                if drawn is None else drawn
-                        yield result
-                except ValueError as error:
-                    if on_error == 'raise':
-                        raise
-                    yield dict(path=path, predictions=[], error=str(error))
-                writer.end_video()
+            while batch := list(islice(read, batch_size)):
+                samples = iter(self.infer_batch(
+                    [item.image for item in batch if item.image is not None]))
+                for item in batch:
+                    result: Dict[str, Any] = dict(path=item.path,
+                                                  predictions=[])
+                    if item.error is not None:
+                        if on_error == 'raise':
+                            raise item.error
+                        yield dict(result, error=str(item.error))
+                        continue
+                    sample = next(samples)
+                    sample.pred_instances = _above(sample.pred_instances,
+                                                   person_thr)
+                    result['predictions'] = coco_results(
+                        sample, item.image_id, item.path)
+                    if item.frame is not None:
+                        result['frame'] = item.frame
+                    drawn = writer.write(item, sample, result['predictions'])
+                    if return_vis:
+                        result['visualization'] = self.draw_persons(
+                            item.image, sample, *writer.thresholds) \
+                            if drawn is None else drawn
+                    if return_datasamples:
+                        result['sample'] = sample
+                    yield result
 
     def draw_persons(self, image: np.ndarray, sample: PoseDataSample,
-                     kpt_thr: float = 0.1) -> np.ndarray:
-        """Draw masks and skeletons.
+                     kpt_thr: float = 0.1, draw_thr: float = 0.) -> np.ndarray:
+        """Draw masks and skeletons, see :func:`draw_instances`.
 
         Args:
             image: (H, W, 3) BGR.
             sample: What :meth:`infer` returns.
             kpt_thr: Keypoints of a lower score are not drawn.
+            draw_thr: Persons of a lower score are not drawn.
 
         Returns:
             (H, W, 3) BGR.
         """
-        found = sample.pred_instances
-        masks = [coco_mask.decode(rle) for rle in found.get('masks', ())]
-        return draw_persons(image, found.keypoints, found.keypoint_scores,
-                            masks, self.skeleton, kpt_thr)
+        return draw_instances(image, sample.pred_instances, self.skeleton,
+                              kpt_thr, draw_thr)
 
     def draw_attention(self, image: np.ndarray, sample: PoseDataSample,
                        persons: np.ndarray) -> np.ndarray:
@@ -269,7 +300,45 @@ def _above(found: InstanceData, person_thr: float) -> InstanceData:
         return found
     # models of `comparisons` may give no scores of persons
     scores = found.get('bbox_scores', found.keypoint_scores.mean(axis=1))
-    return found[np.asarray(scores) >= person_thr]
+    kept = np.asarray(scores) >= person_thr
+    some = found[kept]
+    if 'keypoints_hidden_by' in found:
+        # The persons are counted anew; those left out hide nobody
+        places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
+        some.keypoints_hidden_by = places[some.keypoints_hidden_by]
+    return some
+
+
+class _Read(NamedTuple):
+    """An image or frame as it was read; without pixels if it could not be."""
+    name: str
+    path: Optional[str]
+    image_id: Union[int, str] = ''
+    frame: Optional[int] = None  # its number, of a video
+    rate: float = 25.  # frames per second, of a video
+    image: Optional[np.ndarray] = None
+    error: Optional[Exception] = None
+
+
+def _read(images: Sequence[tuple],
+          image_ids: Optional[Dict[str, int]]) -> Iterator[_Read]:
+    """Read what :func:`find_images` found, one image or frame at a time."""
+    for name, given in images:
+        path = given if isinstance(given, str) else None
+        start = _Read(name, path)
+        try:
+            start = start._replace(image_id=_image_id(name, path, image_ids))
+            if isinstance(given, str) and is_video(given):
+                video = Video(given)
+                for frame, image in enumerate(video):
+                    yield start._replace(
+                        image_id=f'{start.image_id}:{frame}', frame=frame,
+                        rate=video.rate, image=image)
+            else:
+                source = dict(img_path=given) if path else dict(img=given)
+                yield start._replace(image=LoadCheckedImage()(source)['img'])
+        except (OSError, ValueError) as error:
+            yield start._replace(error=error)
 
 
 def _image_id(name: str, path: Optional[str],
@@ -282,27 +351,17 @@ def _image_id(name: str, path: Optional[str],
     return image_ids[file]
 
 
-def _frames(given: Union[str, np.ndarray]
-            ) -> Iterator[Tuple[Optional[int], np.ndarray]]:
-    """Number of the frame, None of an image, and BGR pixels (H, W, 3)."""
-    if isinstance(given, np.ndarray):
-        yield None, given
-    elif is_video(given):
-        yield from enumerate(Video(given))
-    else:
-        yield None, LoadCheckedImage()(dict(img_path=given))['img']
-
-
 class _Writer:
     """Writes results and pictures into a folder, if there is one."""
 
     def __init__(self, inferencer: SSAInferencer,
                  out_dir: Union[str, Path, None], pictures: bool,
-                 attention: bool, kpt_thr: float) -> None:
-        self.inferencer, self.kpt_thr = inferencer, kpt_thr
+                 attention: bool, *thresholds: float) -> None:
+        self.inferencer, self.thresholds = inferencer, thresholds
         self.folder = None if out_dir is None else Path(out_dir)
         self.pictures, self.attention = pictures, attention
         self.video: Optional[cv2.VideoWriter] = None
+        self.video_name = ''
 
     def __enter__(self) -> '_Writer':
         if self.folder:
@@ -319,27 +378,44 @@ class _Writer:
             self.video.release()
             self.video = None
 
-    def write(self, name: str, given: Union[str, np.ndarray],
-              image: np.ndarray, sample: PoseDataSample,
+    def write(self, item: _Read, sample: PoseDataSample,
               results: Sequence[dict]) -> Optional[np.ndarray]:
         """Returns the picture, if one was drawn."""
-        if not self.folder:
+        if not self.folder or item.image is None:
             return None
         self.file.write(list(results))
         if not (self.pictures or self.attention):
             return None
-        drawn = self.inferencer.draw_persons(image, sample, self.kpt_thr)
-        stem = str(self.folder / name)
-        if isinstance(given, str) and is_video(given):
-            if self.video is None:
-                self.video = cv2.VideoWriter(
-                    f'{stem}_persons.mp4', cv2.VideoWriter_fourcc(*'mp4v'),
-                    Video(given).rate, image.shape[1::-1])
-            self.video.write(drawn)
+        drawn = self.inferencer.draw_persons(item.image, sample,
+                                             *self.thresholds)
+        stem = self.folder / item.name
+        if item.frame is not None:
+            if self.pictures:
+                self._write_frame(f'{stem}_persons.mp4', item.rate, drawn)
             return drawn
         if self.pictures:
-            mmcv.imwrite(drawn, f'{stem}_persons.jpg')
+            _write_picture(f'{stem}_persons.jpg', drawn)
         if self.attention:
-            mmcv.imwrite(self.inferencer.draw_attention(image, sample, drawn),
-                         f'{stem}_attention.jpg')
+            _write_picture(
+                f'{stem}_attention.jpg',
+                self.inferencer.draw_attention(item.image, sample, drawn))
         return drawn
+
+    def _write_frame(self, path: str, rate: float, drawn: np.ndarray) -> None:
+        if self.video is None or self.video_name != path:
+            self.end_video()
+            self.video_name = path
+            self.video = cv2.VideoWriter(
+                path, cv2.VideoWriter_fourcc(*'mp4v'), rate,
+                drawn.shape[1::-1])
+            if not self.video.isOpened():
+                raise OSError(f'{path} cannot be written: give a folder that '
+                              'you may write to, or write no pictures')
+        self.video.write(drawn)
+
+
+def _write_picture(path: str, drawn: np.ndarray) -> None:
+    """Write a picture, or raise OSError: OpenCV says it by a value only."""
+    there, content = cv2.imencode('.jpg', drawn)
+    assert there
+    Path(path).write_bytes(content.tobytes())

@@ -1,9 +1,11 @@
 """What users give the inferencer: files, folders, patterns, arrays, videos."""
 import glob
 import os
+import re
 from collections import Counter
-from pathlib import Path
-from typing import Iterator, List, Sequence, Tuple, Union
+from pathlib import Path, PurePosixPath
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -19,8 +21,9 @@ def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
     """Find the images that are meant.
 
     Args:
-        inputs: An image or video file, a folder, a pattern, a BGR array
-            (H, W, 3), or a list of these.
+        inputs: An image or video file or its URL, a folder, a pattern, a
+            camera (``'webcam'``, ``'webcam:1'``), a BGR array (H, W, 3), or a
+            list of these.
 
     Returns:
         Name and file or array of each; an array's name is its place.
@@ -40,7 +43,7 @@ def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
                                 'BGR of uint8, (H, W, 3)')
             images.append((str(len(images)), given))
         elif isinstance(given, (str, Path)):
-            images += [(Path(path).stem, path) for path in _files(str(given))]
+            images += [(_name(path), path) for path in _files(str(given))]
         else:
             raise TypeError(
                 f'{given!r:.200} is a {type(given).__name__}: give a path, or '
@@ -51,8 +54,25 @@ def find_images(inputs: Union[Image, Sequence[Image]]) -> List[NamedImage]:
 
 
 def is_video(path: str) -> bool:
-    """Whether the name of a file is that of a video."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+    """Whether a name is that of a video, or of a camera."""
+    return camera(path) is not None or \
+        PurePosixPath(_without_query(path)).suffix.lower() in VIDEO_SUFFIXES
+
+
+def camera(path: str) -> Optional[int]:
+    """The number of the camera that ``'webcam'`` or ``'webcam:1'`` names."""
+    match = re.fullmatch(r'webcam(?::(\d+))?', path)
+    return int(match[1] or 0) if match else None
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is an address in the web."""
+    return path.startswith(('http://', 'https://'))
+
+
+def _without_query(path: str) -> str:
+    """An address without what follows ``?``; a path as it is."""
+    return urlsplit(path).path if is_url(path) else path
 
 
 def unique_names(images: Sequence[NamedImage]) -> List[NamedImage]:
@@ -94,7 +114,7 @@ class Video:
     """The frames of a video file, one at a time.
 
     Args:
-        path: The file.
+        path: The file, its URL, or a camera, ``'webcam'`` or ``'webcam:1'``.
 
     Attributes:
         rate: Frames per second.
@@ -106,10 +126,14 @@ class Video:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._capture = cv2.VideoCapture(path)
+        device = camera(path)
+        self._capture = cv2.VideoCapture(path if device is None else device)
         if not self._capture.isOpened():
-            raise ValueError(f'{path} cannot be read as a video: it is '
-                             'damaged, or of a codec that OpenCV lacks')
+            raise ValueError(
+                f'{path} cannot be opened: give the number of a camera that '
+                'is connected and not in use' if device is not None else
+                f'{path} cannot be read as a video: it is damaged, or of a '
+                'codec that OpenCV lacks')
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.
         self.length = max(
             0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -136,8 +160,17 @@ class Video:
                              f'{self.length} frames: it is cut or damaged')
 
 
+def _name(path: str) -> str:
+    """What a file, an address or a camera is called in the results."""
+    if camera(path) is not None:
+        return path.replace(':', '_')
+    return Path(_without_query(path)).stem or 'image'
+
+
 def _files(path: str) -> List[str]:
     """The files of a path, a folder or a pattern."""
+    if is_url(path) or (camera(path) is not None and not Path(path).exists()):
+        return [path]
     if Path(path).is_dir():
         files = sorted(str(file) for file in Path(path).iterdir()
                        if file.suffix.lower() in

@@ -54,8 +54,10 @@ def coco_results(sample: PoseDataSample, image_id: Union[int, str],
         ``keypoints`` (x, y and score of each of the K, flat),
         ``keypoint_scores``, ``score``, ``bbox`` (x, y, width, height); if the
         model has them, ``keypoints_filled`` (K truth values: filled in from
-        the attention, not found as a peak) and ``segmentation``, an RLE; all
-        in original image pixels. Missing keypoints are (0, 0, 0).
+        the attention, not found as a peak), ``keypoints_hidden_by`` (for
+        each of the K the place in this list of the person who hides it, or
+        -1, see :mod:`mmpose_ssa.decoding.visibility`) and ``segmentation``,
+        an RLE; all in original image pixels. Missing keypoints are (0, 0, 0).
     """
     found = sample.pred_instances
     scores = found.keypoint_scores
@@ -79,6 +81,8 @@ def coco_results(sample: PoseDataSample, image_id: Union[int, str],
     ]
     for result, filled in zip(results, found.get('keypoints_filled', ())):
         result['keypoints_filled'] = [bool(flag) for flag in filled]
+    for result, places in zip(results, found.get('keypoints_hidden_by', ())):
+        result['keypoints_hidden_by'] = [int(place) for place in places]
     for result, mask in zip(results, found.get('masks', ())):
         result['segmentation'] = mask
     return results

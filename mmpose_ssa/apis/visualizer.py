@@ -3,7 +3,7 @@
 Images are BGR, uint8, (H, W, 3); points are in their pixels (indices). Pure:
 arrays in, a new image out.
 """
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -45,12 +45,29 @@ def person_colors(number: int) -> np.ndarray:
                     np.uint8).reshape(-1, 3)
 
 
+class Marks(NamedTuple):
+    """What is known of P persons beside keypoints and masks.
+
+    Attributes:
+        filled: (P, K), keypoints that are guesses: drawn as rings.
+        hidden: (P, K), keypoints behind another person: drawn as crosses.
+        ids: (P,) whole numbers whose colours the persons get; their places
+            by default.
+        labels: P lines of text above the persons.
+    """
+    filled: Optional[np.ndarray] = None
+    hidden: Optional[np.ndarray] = None
+    ids: Optional[Sequence[int]] = None
+    labels: Sequence[str] = ()
+
+
 def draw_persons(image: np.ndarray,
                  keypoints: np.ndarray,
                  scores: np.ndarray,
                  masks: Sequence[np.ndarray],
                  skeleton: Skeleton,
-                 kpt_thr: float = 0.) -> np.ndarray:
+                 kpt_thr: float = 0.,
+                 marks: Optional[Marks] = None) -> np.ndarray:
     """Masks, a colour for each person, and skeletons upon them.
 
     Args:
@@ -61,18 +78,54 @@ def draw_persons(image: np.ndarray,
         masks: P arrays (H, W) of 0 and 1; empty of a model without masks.
         skeleton: What to draw.
         kpt_thr: See above.
+        marks: What else is known.
 
     Returns:
         (H, W, 3), the best persons on top.
     """
+    marks = marks or Marks()
     shown = scores > kpt_thr
-    colors = person_colors(len(keypoints))
-    for p in reversed(np.flatnonzero(shown.any(axis=1))):
+    persons = np.flatnonzero(shown.any(axis=1))[::-1]
+    colors = colors_of(marks.ids, len(keypoints))
+    nothing = np.zeros(scores.shape, bool)
+    filled, hidden = (nothing if flags is None else np.asarray(flags, bool)
+                      for flags in (marks.filled, marks.hidden))
+    for p in persons:
         if len(masks):
             image = paint_mask(image, masks[p], colors[p])
-    for p in reversed(np.flatnonzero(shown.any(axis=1))):
-        image = draw_skeleton(image, keypoints[p], shown[p], skeleton)
+    for p in persons:
+        image = draw_skeleton(image, keypoints[p], shown[p], skeleton,
+                              filled[p], hidden[p])
+    for p in persons:
+        if len(marks.labels):
+            top = keypoints[p][shown[p]].min(axis=0)
+            image = draw_label(image, marks.labels[p], top, colors[p])
     return image
+
+
+def colors_of(ids: Optional[Sequence[int]], number: int) -> np.ndarray:
+    """(P, 3) BGR colours of the ids, or of 0, 1, ... without them."""
+    chosen = np.arange(number) if ids is None else np.asarray(ids, int)
+    return person_colors(int(chosen.max(initial=-1)) + 1)[chosen]
+
+
+def draw_label(image: np.ndarray, text: str, point: Sequence[float],
+               color: Sequence[int]) -> np.ndarray:
+    """Write a line above a point (x, y), inside the image, on its colour."""
+    scale = max(min(image.shape[:2]) / 1000, 0.35)
+    stroke = max(round(2 * scale), 1)
+    (w, h), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale,
+                                    stroke)
+    height = h + below + 2
+    x = int(np.clip(point[0], 0, max(image.shape[1] - w - 2, 0)))
+    y = int(np.clip(point[1] - 2 * height, 0,
+                    max(image.shape[0] - height, 0)))
+    drawn = image.copy()
+    cv2.rectangle(drawn, (x, y), (x + w + 2, y + height),
+                  tuple(int(c) for c in color), -1)
+    cv2.putText(drawn, text, (x + 1, y + h + 1), cv2.FONT_HERSHEY_SIMPLEX,
+                scale, BLACK, stroke, cv2.LINE_AA)
+    return drawn
 
 
 def paint_mask(image: np.ndarray,
@@ -89,20 +142,51 @@ def paint_mask(image: np.ndarray,
     return painted
 
 
-def draw_skeleton(image: np.ndarray, keypoints: np.ndarray, shown: np.ndarray,
-                  skeleton: Skeleton) -> np.ndarray:
-    """Draw the shown ones of the keypoints (K, 2), and their links."""
+def draw_skeleton(image: np.ndarray,
+                  keypoints: np.ndarray,
+                  shown: np.ndarray,
+                  skeleton: Skeleton,
+                  filled: Optional[np.ndarray] = None,
+                  hidden: Optional[np.ndarray] = None) -> np.ndarray:
+    """Draw keypoints and their links.
+
+    Args:
+        image: (H, W, 3).
+        keypoints: (K, 2).
+        shown: (K,), those that are drawn.
+        skeleton: Links and colours.
+        filled: (K,), those drawn as rings.
+        hidden: (K,), those drawn as crosses.
+
+    Returns:
+        (H, W, 3). Links of a filled or hidden keypoint are thin.
+    """
+    nothing = np.zeros(len(shown), bool)
+    filled = nothing if filled is None else filled
+    hidden = nothing if hidden is None else hidden
     drawn, width = image.copy(), _line_width(image)
     points = np.round(keypoints).astype(int).tolist()
     for (a, b), color in zip(skeleton.links, skeleton.link_colors):
-        if shown[a] and shown[b]:
-            for line, stroke in ((BLACK, width + 2), (_bgr(color), width)):
-                cv2.line(drawn, points[a], points[b], line, stroke,
-                         cv2.LINE_AA)
+        if not (shown[a] and shown[b]):
+            continue
+        unsure = filled[a] or filled[b] or hidden[a] or hidden[b]
+        line = max(width // 2, 1) if unsure else width
+        for shade, stroke in ((BLACK, line + 2), (_bgr(color), line)):
+            cv2.line(drawn, points[a], points[b], shade, stroke, cv2.LINE_AA)
     for k in np.flatnonzero(shown):
-        for radius, dot in ((width + 2, BLACK), (width + 1, _bgr(
-                skeleton.keypoint_colors[k]))):
-            cv2.circle(drawn, points[k], radius, dot, -1, cv2.LINE_AA)
+        color = _bgr(skeleton.keypoint_colors[k])
+        if hidden[k]:
+            for shade, stroke in ((BLACK, width + 2), (color, width)):
+                cv2.drawMarker(drawn, points[k], shade,
+                               cv2.MARKER_TILTED_CROSS, 4 * width + 4, stroke,
+                               cv2.LINE_AA)
+        elif filled[k]:
+            for shade, stroke in ((BLACK, width + 2), (color, width)):
+                cv2.circle(drawn, points[k], 2 * width + 2, shade, stroke,
+                           cv2.LINE_AA)
+        else:
+            for radius, shade in ((width + 2, BLACK), (width + 1, color)):
+                cv2.circle(drawn, points[k], radius, shade, -1, cv2.LINE_AA)
     return drawn
 
 

@@ -13,19 +13,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `predict`."""
     add = parser.add_argument
     add('inputs', nargs='+', metavar='INPUT',
-        help='image or video files, folders of these, or quoted patterns')
+        help='image or video files or their URLs, folders of these, quoted '
+        'patterns, or webcam')
     add('--out', required=True, metavar='DIR', help='folder to write to')
     add('--model', choices=('demo', 'photos'),
-        help='a bundled model; demo (the default) knows synthetic people '
-        'only, photos needs timm')
+        help='a bundled model: photos (the default), or demo, which knows '
+        'synthetic people only')
     add('--config', help='config of a bottom-up model; with --checkpoint')
     add('--checkpoint', help='its weights')
     add('--device', help='default: a GPU where there is one, else cpu')
+    add('--batch-size', type=int, default=1, metavar='N',
+        help='images that go through the model together (default: '
+        '%(default)s)')
     add('--person-thr', type=float, default=0., metavar='SCORE',
         help='persons of a lower score are left out (default: %(default)s)')
     add('--kpt-thr', type=float, default=0.1, metavar='SCORE',
         help='keypoints of a lower score are not drawn (default: '
         '%(default)s)')
+    add('--draw-thr', type=float, default=0.1, metavar='SCORE',
+        help='persons of a lower score are not drawn, but stand in the JSON '
+        '(default: %(default)s)')
     add('--no-pictures', action='store_true', help='write the JSON alone')
     add('--attention', action='store_true', help='draw, too, what four '
         'keypoints of each image attend to')
@@ -43,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
         The exit status: 1 if an input could not be read, else 0.
     """
     check_arguments(args)
+    from ..apis.inputs import find_images
+    total = number_of_images(find_images(args.inputs))
     from tqdm import tqdm
 
     from ..apis.inferencer import SSAInferencer
-    from ..apis.inputs import find_images
-    count = len(find_images(args.inputs))
     options: dict = {}
     if args.cfg_options:
         from mmengine.config import DictAction
@@ -59,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
     persons = images = 0
     errors = []
     results = inferencer(
-        args.inputs, out_dir=args.out, person_thr=args.person_thr,
-        kpt_thr=args.kpt_thr, pictures=not args.no_pictures,
-        attention=args.attention, image_ids=image_ids(args.ann_file),
-        on_error='skip')
-    total = None if any_video(args.inputs) else count
+        args.inputs, batch_size=args.batch_size, out_dir=args.out,
+        person_thr=args.person_thr, kpt_thr=args.kpt_thr,
+        draw_thr=args.draw_thr,
+        pictures=not args.no_pictures, attention=args.attention,
+        image_ids=image_ids(args.ann_file), on_error='skip')
     for result in tqdm(results, total=total, unit='image', disable=None):
         if 'error' in result:
             errors.append(result['error'])
@@ -93,12 +100,6 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.config and args.model:
         raise ValueError(f'--model {args.model} is a bundled model: give it '
                          'or --config, not both')
-    from glob import glob
-    for given in args.inputs:
-        if not Path(given).exists() and not glob(given):
-            raise FileNotFoundError(
-                f"{given} does not exist: give an image, a video, a folder or "
-                "a pattern such as 'photos/*.jpg'")
     for option in args.cfg_options:
         if '=' not in option:
             raise ValueError(f'--cfg-options {option}: give NAME=VALUE')
@@ -107,11 +108,21 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise ValueError(f'--out {args.out}: {folder} is not a folder')
 
 
-def any_video(inputs: Sequence[str]) -> bool:
-    """Whether there are frames whose number is not known before."""
-    from ..apis.inputs import find_images, is_video
-    return any(isinstance(given, str) and is_video(given)
-               for _, given in find_images(inputs))
+def number_of_images(found: Sequence[tuple]) -> Optional[int]:
+    """How many images and frames, as far as the videos declare it."""
+    from ..apis.inputs import Video, is_video
+    total = 0
+    for _, given in found:
+        frames = 1
+        if is_video(given):
+            try:
+                frames = Video(given).length
+            except ValueError:  # which is told when its turn comes
+                frames = 1
+        if not frames:
+            return None
+        total += frames
+    return total
 
 
 def image_ids(ann_file: Optional[str]) -> Optional[Dict[str, int]]:

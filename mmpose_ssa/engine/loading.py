@@ -90,7 +90,8 @@ def load_estimator(cfg: Config,
     check_files(cfg, checkpoint)
     model = init_model(cfg, None, device)
     try:
-        loaded = load_checkpoint(model, str(checkpoint), 'cpu', strict=True)
+        loaded = load_checkpoint(
+            model, str(checkpoint), 'cpu', strict=True, logger='silent')
     except RunError:  # it names file and cure
         raise
     except RuntimeError as error:

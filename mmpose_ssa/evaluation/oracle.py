@@ -136,7 +136,7 @@ class AttentionOracle:
         codec = self.sharp if perfect else self.codec
         return as_instances(
             codec.decode(heatmaps.cpu(), *association, content_box(metainfo)),
-            output_attention=False)
+            codec.options, output_attention=False)
 
 
 class PerfectAttention:

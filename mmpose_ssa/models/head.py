@@ -14,8 +14,9 @@ from mmpose.models.utils.tta import flip_heatmaps
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from ..decoding import DecodedPersons
+from ..decoding import DecodedPersons, DecodeOptions
 from ..decoding.coordinates import content_box
+from ..decoding.visibility import hidden_by
 from .attention import Attention, MeanAttention
 from .losses import count_persons
 
@@ -165,7 +166,8 @@ class SSAHead(HeatmapHead):
         Returns:
             list[InstanceData]: keypoints (P, K, 2) and bboxes (P, 4) xyxy in
             ``_inp`` pixels, keypoint_scores (P, K), keypoints_filled (P, K),
-            bbox_scores (P,), attention_maps (P, h, w) in token cells.
+            keypoints_hidden_by (P, K), see :func:`hidden_by`, bbox_scores
+            (P,), attention_maps (P, h, w) in token cells.
         """
         heatmaps, attention = self.outputs(feats, batch_data_samples, test_cfg)
         preds = []
@@ -173,7 +175,7 @@ class SSAHead(HeatmapHead):
             persons = self.decoder.decode(heatmaps[image], attention, image,
                                           content_box(sample.metainfo))
             preds.append(
-                as_instances(persons,
+                as_instances(persons, self.decoder.options,
                              test_cfg.get('output_attention', False)))
         if test_cfg.get('output_heatmaps', False):
             return preds, [PixelData(heatmaps=hm) for hm in heatmaps.detach()]
@@ -200,7 +202,7 @@ class SSAHead(HeatmapHead):
                 MeanAttention([plain[0], mirrored[0].flipped()]))
 
 
-def as_instances(persons: DecodedPersons,
+def as_instances(persons: DecodedPersons, options: DecodeOptions,
                  output_attention: bool) -> InstanceData:
     """Decoded persons in MMPose's terms; boxes are the keypoints' extent."""
     found = (persons.candidates >= 0) | persons.filled
@@ -210,6 +212,9 @@ def as_instances(persons: DecodedPersons,
         keypoints=persons.keypoints,
         keypoint_scores=persons.keypoint_scores,
         keypoints_filled=persons.filled,
+        keypoints_hidden_by=hidden_by(
+            persons.keypoints, found, persons.maps, options.token_stride,
+            options.mask_threshold),
         bbox_scores=persons.scores,
         bboxes=np.reshape(np.array(boxes, np.float64), (-1, 4)),
         attention_maps=persons.maps)

@@ -10,18 +10,15 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 import torch
-from factories import (CONFIGS, DEMO, ROOT, TINY, TOPDOWN, random_model,
-                       save_weights)
+from factories import CONFIGS, ROOT, TINY, TOPDOWN, random_model, save_weights
 from mmengine.config import Config
+from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 
 import mmpose_ssa
-from mmpose_ssa.apis.inferencer import SSAInferencer, bundled
-from mmpose_ssa.apis.visualizer import (Skeleton, draw_attention, draw_persons,
-                                        draw_skeleton, draw_star, paint_mask,
-                                        person_colors, sample_keypoints,
-                                        side_by_side)
+from mmpose_ssa.apis.inferencer import SSAInferencer, _above, bundled
+from mmpose_ssa.apis.visualizer import side_by_side
 from mmpose_ssa.engine.loading import load_estimator
 
 TINY = str(TINY)
@@ -84,7 +81,7 @@ def check_persons(persons, sample, size):
 def test_results_come_image_by_image(inferencer, images, tmp_path):
     array = cv2.imread(images[0])
     iterator = inferencer([images[1], array, Path(images[2])],
-                          return_vis=True, kpt_thr=0.)
+                          return_vis=True, kpt_thr=0., draw_thr=0.)
     results = list(iterator)
     assert [r['path'] for r in results] == [images[1], None, images[2]]
     assert list(tmp_path.iterdir()) == []
@@ -128,6 +125,17 @@ def test_image_ids_of_an_annotation_file(inferencer, images):
         list(inferencer(images[:2], image_ids=ids))
 
 
+def test_who_hides_is_counted_among_those_who_are_left():
+    found = InstanceData(
+        keypoints=np.zeros((3, 2, 2)), keypoint_scores=np.ones((3, 2)),
+        bbox_scores=np.array([.9, .1, .5]),
+        keypoints_hidden_by=np.array([[1, 2], [0, -1], [0, 1]]))
+    some = _above(found, .3)
+    assert some.bbox_scores.tolist() == [.9, .5]
+    assert some.keypoints_hidden_by.tolist() == [[-1, 1], [0, -1]]
+    assert found.keypoints_hidden_by.tolist() == [[1, 2], [0, -1], [0, 1]]
+
+
 def test_a_damaged_image_is_skipped_on_demand(inferencer, images, tmp_path):
     bad = tmp_path / 'bad.png'
     bad.write_text('no image')
@@ -158,7 +166,7 @@ def test_the_bundled_model_finds_people(tmp_path, monkeypatch, inferencer):
     from factories import write_scenes
     scenes = write_scenes(tmp_path, train=1, val=3, size=160, max_people=2)
     monkeypatch.chdir(tmp_path)
-    found = mmpose_ssa.SSAInferencer()
+    found = mmpose_ssa.SSAInferencer('demo')
     cuda = torch.cuda.is_available()
     assert next(found.model.parameters()).is_cuda == cuda
     truth = json.loads((
@@ -171,6 +179,64 @@ def test_the_bundled_model_finds_people(tmp_path, monkeypatch, inferencer):
         for r in results if r['image_id'] == ann['image_id']), default=0)
         for ann in people]
     assert np.mean(np.array(ious) > .5) > .5
+
+
+def test_the_bundled_model_for_photos_is_the_first_choice(images):
+    found = mmpose_ssa.SSAInferencer(device='cpu')
+    assert found.model.cfg.filename.endswith('ssa_photos.py')
+    result, = found(images[0])
+    assert result['path'] == images[0]
+
+
+def test_a_batch_gives_what_single_images_give(tmp_path):
+    """Images of several sizes, and one that cannot be read, in order."""
+    from factories import write_scenes
+    files = []
+    for size in (160, 200):
+        scenes = write_scenes(tmp_path / str(size), train=1, val=3, size=size,
+                              max_people=3)
+        files += sorted(map(str, scenes.glob('val2017/*')))
+    bad = tmp_path / 'bad.png'
+    bad.write_text('no image')
+    inputs = [files[0], files[3], str(bad), *files[1:]]
+    found = SSAInferencer('demo', device='cpu')
+    alone = list(found(inputs, on_error='skip'))
+    together = list(found(inputs, on_error='skip', batch_size=3))
+    assert [r['path'] for r in together] == inputs
+    assert sum(len(r['predictions']) for r in together) > 4
+    for one, other in zip(alone, together):
+        assert one.get('error') == other.get('error')
+        assert len(one['predictions']) == len(other['predictions'])
+        for p, q in zip(one['predictions'], other['predictions']):
+            for key in ('keypoints', 'score', 'bbox'):
+                assert p[key] == pytest.approx(q[key], abs=1e-3)
+            for key in ('keypoints_filled', 'keypoints_hidden_by', 'image_id'):
+                assert p[key] == q[key]
+            assert coco_mask.iou([p['segmentation']], [q['segmentation']],
+                                 [0])[0, 0] > .99
+    with pytest.raises(ValueError, match='batch_size.*0'):
+        found(files, batch_size=0)
+
+
+def test_what_was_read_before_a_damaged_image_is_kept(inferencer, images,
+                                                      tmp_path):
+    (tmp_path / 'bad.png').write_text('no image')
+    iterator = inferencer([images[0], tmp_path / 'bad.png', images[1]],
+                          batch_size=3, out_dir=tmp_path / 'out')
+    first = next(iterator)
+    with pytest.raises(ValueError, match='bad.png cannot be read'):
+        next(iterator)
+    kept = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert kept == first['predictions'] and kept
+
+
+def test_it_is_one_of_mmposes_inferencers(inferencer, images):
+    from mmpose.apis import Pose2DInferencer
+    assert isinstance(inferencer, Pose2DInferencer)
+    result, = inferencer(images[0], return_datasamples=True)
+    sample = inferencer.infer(cv2.imread(images[0]))
+    assert np.array_equal(result['sample'].pred_instances.keypoints,
+                          sample.pred_instances.keypoints)
 
 
 def test_images_without_people(tmp_path, images, nobody):
@@ -216,7 +282,7 @@ def test_models_without_masks(images, tmp_path, name):
     torch.manual_seed(0)
     weights = save_weights(MODELS.build(cfg.model), tmp_path / 'random.pth')
     inferencer = SSAInferencer(cfg, weights, 'cpu')
-    result, = inferencer(images[1], return_vis=True, kpt_thr=0.)
+    result, = inferencer(images[1], return_vis=True, kpt_thr=0., draw_thr=0.)
     image = cv2.imread(images[1])
     found = inferencer.infer(image).pred_instances
     assert len(result['predictions']) == len(found.keypoints) > 0
@@ -287,9 +353,10 @@ def test_the_data_set_of_the_checkpoint_counts(tmp_path, checkpoint):
 
 
 def test_the_bundled_model_is_in_or_beside_the_package(monkeypatch, tmp_path):
-    assert bundled() == (str(DEMO), str(ROOT / 'weights/ssa_demo.pth'))
     photos = 'configs/photos/ssa_photos.py', 'weights/ssa_photos.pth'
-    assert bundled('photos') == tuple(str(ROOT / name) for name in photos)
+    demo = 'configs/demo/ssa_demo_plus.py', 'weights/ssa_demo.pth'
+    assert bundled() == tuple(str(ROOT / name) for name in photos)
+    assert bundled('demo') == tuple(str(ROOT / name) for name in demo)
     with pytest.raises(ValueError, match="'cats'.*demo, photos"):
         bundled('cats')
     package = tmp_path / 'site/mmpose_ssa'
@@ -297,8 +364,7 @@ def test_the_bundled_model_is_in_or_beside_the_package(monkeypatch, tmp_path):
                         str(package / 'apis/inferencer.py'))
     with pytest.raises(FileNotFoundError, match='give config and checkpoint'):
         bundled()
-    wheel = [package / '.mim' / name for name in (
-        'configs/demo/ssa_demo.py', 'weights/ssa_demo.pth')]
+    wheel = [package / '.mim' / name for name in photos]
     for path in wheel:
         path.parent.mkdir(parents=True)
         path.touch()
@@ -385,100 +451,3 @@ def test_the_config_given_is_not_changed(checkpoint):
     before = cfg.to_dict()
     SSAInferencer(cfg, checkpoint, 'cpu')
     assert cfg.to_dict() == before
-
-
-# --- drawing ----------------------------------------------------------------
-
-LEFT, RIGHT = (0, 255, 0), (255, 128, 0)  # RGB
-ARMS = Skeleton(['l', 'l2', 'r', 'r2'], [(0, 1), (2, 3)],
-                np.array([LEFT, LEFT, RIGHT, RIGHT]), np.array([LEFT, RIGHT]))
-
-
-def grey(h=60, w=80):
-    return np.full((h, w, 3), 100, np.uint8)
-
-
-def test_a_mask_is_painted_inside_and_nowhere_else():
-    image, mask = grey(), np.zeros((60, 80), np.uint8)
-    mask[10:30, 20:50] = 1
-    painted = paint_mask(image, mask, (200, 0, 100), opacity=.25)
-    assert (image == 100).all()
-    assert np.array_equal((painted != image).any(axis=2), mask > 0)
-    # 0.75 * 100 + 0.25 * (200, 0, 100), and the colour itself on the edge
-    assert (painted[11:29, 21:49] == (125, 75, 100)).all()
-    for edge in (painted[10, 20:50], painted[29, 20:50], painted[10:30, 20]):
-        assert (edge == (200, 0, 100)).all()
-
-
-def test_left_and_right_have_their_colours():
-    points = np.array([[10, 10], [10, 50], [70, 10], [70, 50.]])
-    shown = np.ones(4, bool)
-    drawn = draw_skeleton(grey(), points, shown, ARMS)
-    # smoothed lines are some per cent darker
-    assert drawn[30, 10] == pytest.approx(LEFT[::-1], abs=30)
-    assert drawn[30, 70] == pytest.approx(RIGHT[::-1], abs=30)
-    assert (drawn[:, 20:60] == 100).all()
-    # a link needs both of its ends, a point itself alone
-    shown[1] = False
-    drawn = draw_skeleton(grey(), points, shown, ARMS)
-    assert (drawn[20:56, :20] == 100).all()
-    assert tuple(drawn[10, 10]) == LEFT[::-1]
-
-
-def test_only_what_exceeds_the_threshold_is_drawn():
-    points = np.array([[[10, 10], [10, 50], [0, 0], [0, 0.]],
-                       [[70, 10], [70, 50], [0, 0], [0, 0.]]])
-    scores = np.array([[.9, .5, 0, 0], [.2, .2, 0, 0]])
-    masks = np.zeros((2, 60, 80), np.uint8)
-    masks[0, 5:55, 5:15] = masks[1, 5:55, 65:75] = 1
-    drawn = draw_persons(grey(), points, scores, masks, ARMS, kpt_thr=.2)
-    assert (drawn[:, 15:] == 100).all()
-    assert tuple(drawn[5, 5]) == tuple(person_colors(2)[0])
-    both = draw_persons(grey(), points, scores, masks, ARMS, kpt_thr=.1)
-    assert tuple(both[5, 65]) == tuple(person_colors(2)[1])
-    assert np.array_equal(both[:, :40], drawn[:, :40])
-
-
-def test_colours_are_far_apart():
-    colors = person_colors(6).astype(int)
-    distance = np.abs(colors[:, None] - colors).sum(axis=2)
-    assert distance[~np.eye(6, dtype=bool)].min() > 60
-    assert np.array_equal(person_colors(30)[:6], colors)
-    assert person_colors(0).shape == (0, 3)
-
-
-def test_a_keypoint_of_each_person_first():
-    scores = np.array([[.1, .9, 0], [.8, 0, 0], [.3, .2, .4]])
-    assert sample_keypoints(scores) == [(0, 1), (1, 0), (2, 2), (0, 0)]
-    assert sample_keypoints(scores, 99)[4:] == [(2, 0), (2, 1)]
-    assert sample_keypoints(np.zeros((0, 3))) == []
-
-
-def test_redder_is_higher_and_the_star_is_at_the_keypoint():
-    attention = np.tile(np.linspace(0, 1, 200, dtype=np.float32), (120, 1))
-    drawn = draw_attention(grey(120, 200), attention, (50.4, 29.7))
-    hue = cv2.cvtColor(drawn[100:101], cv2.COLOR_BGR2HSV)[0, :, 0].astype(int)
-    assert hue[0] == 120 and hue[-1] == 0  # from blue to red
-    assert np.diff(hue).max() <= 1 and np.diff(hue[::20]).max() <= 0
-    assert tuple(drawn[30, 50]) == (255, 255, 255)
-    white = np.argwhere((drawn == 255).all(axis=2))
-    assert np.abs(white - [30, 50]).max() <= 7
-
-
-def test_a_star_has_five_points():
-    star = draw_star(np.zeros((101, 101, 3), np.uint8), (50, 50), 40)
-    angles = np.radians(np.arange(0, 360, 72) - 90)
-    for angle in angles:
-        for turn, bright in ((0, True), (np.pi / 5, False)):
-            x = round(50 + 30 * np.cos(angle + turn))
-            y = round(50 + 30 * np.sin(angle + turn))
-            assert star[y, x].all() == bright
-
-
-def test_panels_stand_side_by_side():
-    panels = [np.full((50, 100, 3), value, np.uint8) for value in (10, 200)]
-    strip = side_by_side(panels, ['a', ''], height=25)
-    assert strip.shape == (25 + 24, 2 * (50 + 6), 3)
-    assert (strip[24:, :50] == 10).all() and (strip[24:, 56:-6] == 200).all()
-    assert (strip[:24, 56:] == 255).all()
-    assert (strip[:24, :50] < 128).any()  # the caption

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmpose_ssa.apis.inputs import Video, find_images, is_video, unique_names
+from mmpose_ssa.apis.inputs import (Video, camera, find_images, is_video,
+                                    unique_names)
 
 
 @pytest.fixture
@@ -91,3 +92,28 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / 'a.mp4').write_text('no video')
     with pytest.raises(ValueError, match='a.mp4 cannot be read as a video'):
         Video(str(tmp_path / 'a.mp4'))
+
+
+# --- cameras and addresses --------------------------------------------------
+
+
+@pytest.mark.parametrize('given, number', [
+    ('webcam', 0), ('webcam:0', 0), ('webcam:12', 12), ('webcam:', None),
+    ('webcam.mp4', None), ('my/webcam', None), ('webcam:1.mp4', None)])
+def test_names_of_cameras(given, number):
+    assert camera(given) == number
+
+
+def test_a_camera_is_a_video_under_its_own_name():
+    assert find_images('webcam:99') == [('webcam_99', 'webcam:99')]
+    assert is_video('webcam:99')
+    with pytest.raises(ValueError, match='webcam:99 cannot be opened.*number'):
+        Video('webcam:99')
+
+
+def test_addresses_are_not_looked_for_on_the_disk():
+    address = 'https://example.com/a/7.jpg?size=large.mp4'
+    assert find_images(address) == [('7', address)]
+    assert not is_video(address)
+    assert is_video('http://example.com/clip.mp4?x=1')
+    assert find_images('http://example.com/')[0][0] == 'image'

@@ -10,8 +10,8 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from torch.testing import assert_close
 
+from mmpose_ssa.decoding import DecodedPersons, DecodeOptions
 from mmpose_ssa.decoding.coordinates import content_box, input_from_image
-from mmpose_ssa.models.codec import DecodedPersons
 from mmpose_ssa.models.encoder import TokenAttention
 from mmpose_ssa.models.head import as_instances
 
@@ -279,17 +279,20 @@ def test_predictions_in_mmposes_terms():
         scores=np.array([.3, .1]), maps=rows[:2],
         candidates=np.array([[2, 0, -1], [-1, 1, -1]]), rows=rows,
         filled=np.zeros((2, 3), bool))
-    found = as_instances(persons, output_attention=True)
+    found = as_instances(persons, DecodeOptions(), output_attention=True)
     assert found.bboxes.tolist() == [[4, 2, 20, 8], [9, 7, 9, 7]]
     assert found.bbox_scores is persons.scores
     assert found.keypoints is persons.keypoints
     assert found.keypoint_scores is persons.keypoint_scores
     assert found.attention_maps is persons.maps
+    assert found.keypoints_hidden_by.shape == (2, 3)
+    assert (found.keypoints_hidden_by[[0, 1, 1], [2, 0, 2]] == -1).all()
     nothing = np.zeros(GRID, np.float32)
     np.testing.assert_array_equal(
         found.keypoint_attention,
         [[rows[2], rows[0], nothing], [nothing, rows[1], nothing]])
-    assert 'keypoint_attention' not in as_instances(persons, False)
+    assert 'keypoint_attention' not in as_instances(
+        persons, DecodeOptions(), False)
 
 
 def test_boxes_hold_filled_keypoints_and_they_are_marked():
@@ -299,7 +302,7 @@ def test_boxes_hold_filled_keypoints_and_they_are_marked():
         keypoint_scores=np.array([[.5, 0, .1]]), scores=np.array([.2]),
         maps=np.ones((1, *GRID)), candidates=np.array([[0, -1, -1]]),
         rows=np.ones((1, *GRID)), filled=filled)
-    found = as_instances(persons, output_attention=True)
+    found = as_instances(persons, DecodeOptions(), output_attention=True)
     assert found.bboxes.tolist() == [[4, 3, 30, 8]]
     assert found.keypoints_filled is filled
     assert found.keypoint_attention.any(axis=(2, 3)).tolist() == [
