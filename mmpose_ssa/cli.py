@@ -9,6 +9,7 @@ from . import __version__
 # Sub-command and its module in `commands/`, as `--help` lists them
 COMMANDS = {
     'predict': 'predict',
+    'check-data': 'check_data',
 }
 
 

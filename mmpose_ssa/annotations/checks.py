@@ -17,7 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from ..decoding.refinement import AREA_OF_BOX
-from .findings import Findings
+from .findings import Finding, Findings
 from .segmentations import (MAX_PIXELS, MAX_SIDE, flat_numbers, mask_area,
                             plain_segmentation)
 
@@ -66,10 +66,12 @@ class Checked(NamedTuple):
             annotations, in which all is as it should be.
         person: The category; empty where the file has no annotations.
         notes: What was estimated or left out, a sentence each.
+        noted: The same with ids and remedies.
     """
     dataset: Entry
     person: Entry
     notes: List[str]
+    noted: List[Finding]
 
 
 def check_annotations(content: Any, name: str, rules: Rules) -> Checked:
@@ -84,8 +86,9 @@ def check_annotations(content: Any, name: str, rules: Rules) -> Checked:
         The persons and their images, see :class:`Checked`.
 
     Raises:
-        ValueError: With the file, the first ids and the remedy, if the file
-            is not in COCO's format or not as the rules ask.
+        RefusedAnnotations: A ValueError with the file, the first ids and the
+            remedy, if the file is not in COCO's format or not as the rules
+            ask.
     """
     k = rules.num_keypoints
     findings = Findings(
@@ -93,11 +96,13 @@ def check_annotations(content: Any, name: str, rules: Rules) -> Checked:
         lacking=' or '.join(k for k in rules.needs if k != 'segmentation'),
         without_masks=rules.without_masks)
     _check_format(content, findings)
+    annotations = content.get('annotations', [])
+    findings.totals.update(images=len(content['images']),
+                           annotations=len(annotations))
     images = {image['id']: image
               for image in _images(content['images'], rules, findings)}
     dataset = dict(content, images=list(images.values()))
     person: Entry = {}
-    annotations = content.get('annotations', [])
     if annotations:
         person = _person(content.get('categories', []), rules, findings)
         dataset['categories'] = [person]
@@ -105,7 +110,8 @@ def check_annotations(content: Any, name: str, rules: Rules) -> Checked:
             _annotation(ann, images[ann['image_id']], rules, findings)
             for ann in _own(annotations, person, images, content, findings)]
     findings.check()
-    return Checked(dataset, person, findings.sentences(len(annotations)))
+    return Checked(dataset, person, findings.sentences(len(annotations)),
+                   findings.noted(len(annotations)))
 
 
 # --- the file as a whole ----------------------------------------------------

@@ -1,5 +1,5 @@
 """What is said of an annotation file: refused, or only noted."""
-from typing import Any, Dict, List, NoReturn, Sequence
+from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
 
 from .segmentations import MAX_PIXELS, MAX_SIDE
 
@@ -42,17 +42,60 @@ FAULTS = dict(
                   "of the image's size"),
 )
 
-# What is noted -> what is said of the annotations
+# What is noted -> what is said of the annotations, and what can be done
 NOTES = dict(
-    category='are of other categories than {person!r} and are left out',
-    iscrowd='have an iscrowd of null: they are taken for single persons',
-    visibility='have visibilities other than 0, 1 and 2: keypoints above 0 '
-    'are taken for labelled, others not',
-    num_keypoints='contradict their num_keypoints: it is counted anew',
-    runs='have an RLE with empty runs: these are joined',
-    area='have no positive area: it is estimated as that of the mask, or '
-    'else as 0.53 of the box',
+    category=('are of other categories than {person!r} and are left out',
+              'say by person=NAME of the data set if others are meant'),
+    iscrowd=('have an iscrowd of null: they are taken for single persons',
+             'write 1 for a crowd and 0 for a person'),
+    visibility=('have visibilities other than 0, 1 and 2: keypoints above 0 '
+                'are taken for labelled, others not',
+                'write 0 without label, 1 if hidden, 2 if visible'),
+    num_keypoints=('contradict their num_keypoints: it is counted anew',
+                   'write the number of keypoints with v > 0'),
+    runs=('have an RLE with empty runs: these are joined',
+          'write the RLE anew with pycocotools'),
+    area=('have no positive area: it is estimated as that of the mask, or '
+          'else as 0.53 of the box', 'write the area of the mask in pixels'),
 )
+
+
+class Finding(NamedTuple):
+    """One thing that is said of data, and what to do.
+
+    Attributes:
+        level: 'refused' (training stops), 'suspect' (it does not, but the
+            data are probably not what was meant) or 'note'.
+        kind: A word for it.
+        text: What is said, with how many it concerns.
+        example: The first ones and what they have; may be empty.
+        remedy: What to do.
+        ids: Of the images, of kinds that begin with 'image', or else of the
+            annotations; empty of the file as a whole.
+    """
+    level: str
+    kind: str
+    text: str
+    example: str
+    remedy: str
+    ids: Sequence[Any] = ()
+
+    def __str__(self) -> str:
+        example = f' ({self.example})' if self.example else ''
+        return f'{self.level}: {self.text}{example}: {self.remedy}'
+
+
+class RefusedAnnotations(ValueError):
+    """An annotation file that is not as it should be.
+
+    Attributes:
+        findings: All that was found to refuse so far, not only the first.
+    """
+
+    def __init__(self, message: str,
+                 findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message)
+        self.findings = list(findings)
 
 
 class Findings:
@@ -69,6 +112,7 @@ class Findings:
         self.faults: Dict[str, List[Any]] = {}  # ids by fault
         self.details: Dict[str, str] = {}  # of the first
         self.notes: Dict[str, List[Any]] = {}  # ids by note
+        self.totals = {'images': 0, 'annotations': 0}
 
     def fault(self, kind: str, number: Any, detail: str = '') -> None:
         """Note that an entry is to be refused, and why."""
@@ -80,28 +124,53 @@ class Findings:
         self.notes.setdefault(kind, []).append(number)
 
     def check(self) -> None:
-        """Raise ValueError for the first kind of fault, if there is one."""
+        """Raise RefusedAnnotations if there is a fault; it names the first
+        kind."""
+        found = [self._refused(kind, ids) for kind, ids in self.faults.items()]
         for kind, ids in self.faults.items():
-            fault, remedy = (text.format(**self.places)
-                             for text in FAULTS[kind])
-            label = 'image' if kind.startswith('image') else 'id'
-            detail = self.details[kind] and f'; {ids[0]} {self.details[kind]}'
-            self.refuse(f'{fault} ({len(ids)}: {label} {_first(ids)}{detail})',
-                        remedy)
+            fault, remedy = self._texts(FAULTS, kind)
+            raise RefusedAnnotations(
+                f'{self.name} {fault} ({len(ids)}: {found[0].example}): '
+                f'{remedy}', found)
 
     def refuse(self, fault: str, remedy: str) -> NoReturn:
-        """Raise ValueError of the file as a whole."""
-        raise ValueError(f'{self.name} {fault}: {remedy}')
+        """Raise RefusedAnnotations of the file as a whole."""
+        raise RefusedAnnotations(
+            f'{self.name} {fault}: {remedy}',
+            [Finding('refused', 'file', f'the file {fault}', '', remedy)])
 
     def sentences(self, total: int) -> List[str]:
         """The notes, each with how many of all annotations it concerns."""
-        return [
-            f'{self.name}: {len(ids)} of {total} annotations '
-            f'{NOTES[kind].format(**self.places)} (id {_first(ids)})'
-            for kind, ids in self.notes.items()]
+        return [f'{self.name}: {note.text} ({note.example})'
+                for note in self.noted(total)]
+
+    def noted(self, total: int) -> List[Finding]:
+        """The notes on the annotations, of which there are ``total``."""
+        notes = []
+        for kind, ids in self.notes.items():
+            text, remedy = self._texts(NOTES, kind)
+            notes.append(Finding(
+                'note', kind, f'{len(ids)} of {total} annotations {text}',
+                f'id {first(ids)}', remedy, ids))
+        return notes
+
+    def _refused(self, kind: str, ids: List[Any]) -> Finding:
+        fault, remedy = self._texts(FAULTS, kind)
+        label = 'image' if kind.startswith('image') else 'id'
+        detail = self.details[kind] and f'; {ids[0]} {self.details[kind]}'
+        total = self.totals['images' if kind.startswith('image_') else
+                            'annotations']
+        of = '' if kind == 'image' else f' of {total}'  # of these, images
+        return Finding(
+            'refused', kind, f"{len(ids)}{of} {fault.removeprefix('has ')}",
+            f'{label} {first(ids)}{detail}', remedy, ids)
+
+    def _texts(self, texts: Dict[str, Tuple[str, str]],
+               kind: str) -> Tuple[str, ...]:
+        return tuple(text.format(**self.places) for text in texts[kind])
 
 
-def _first(ids: Sequence[Any]) -> str:
+def first(ids: Sequence[Any]) -> str:
     """The first five ids."""
     shown = [str(number) if isinstance(number, int) else f'{number!r:.50}'
              for number in ids[:5]]

@@ -88,7 +88,7 @@ class CheckedCocoDataset(CocoDataset):
 
     def _load_annotations(self) -> Tuple[List[dict], List[dict]]:
         """Read the persons and the images, see the base class."""
-        checked = read_annotations(self.ann_file, self._rules(),
+        checked = read_annotations(self.ann_file, self.rules(),
                                    self.data_root)
         dataset = checked.dataset
         if 'categories' in dataset:
@@ -116,8 +116,8 @@ class CheckedCocoDataset(CocoDataset):
             self._check_training(persons, images)
         return persons, images
 
-    def _rules(self) -> Rules:
-        """What is asked of the file."""
+    def rules(self) -> Rules:
+        """What is asked of the file, by the pipeline and the metainfo."""
         training = not self.test_mode
         steps = self.pipeline.transforms
         drawn = [step for step in steps

@@ -33,6 +33,19 @@ JPEG_2000 = (b'\0\0\0\x0cjP', b'\xff\x4f\xff\x51')
 AS_STORED = "color_type='color_ignore_orientation' of LoadCheckedImage"
 
 
+class ImageFault(ValueError):
+    """An image file that cannot be trained on.
+
+    Attributes:
+        kind: 'unreadable', 'large', 'jpeg2000', 'size' or 'orientation'.
+    """
+
+    # One argument must do: PyTorch raises it anew out of its workers
+    def __init__(self, message: str, kind: str = 'unreadable') -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 @TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImage):
     """Load an image from a file, or take the array in ``results['img']``.
@@ -94,7 +107,7 @@ class LoadCheckedImage(LoadImage):
     def _load(self, path: str, annotated: Optional[tuple]) -> np.ndarray:
         """The pixels of a file, checked before and after they are decoded."""
         content = self._read(path)
-        width, height, orientation = _header(content, path)
+        width, height, orientation = read_header(content, path)
         if 'ignore_orientation' in self.color_type:
             orientation = 1
         self._check_pixels(path, width, height)
@@ -135,10 +148,10 @@ class LoadCheckedImage(LoadImage):
 
     def _check_pixels(self, path: str, width: int, height: int) -> None:
         if max(width, height) > MAX_SIDE or width * height > self.max_pixels:
-            raise ValueError(
+            raise ImageFault(
                 f'image {path} declares {width} x {height} pixels, more than '
                 f'{MAX_SIDE} on a side or max_pixels={self.max_pixels}: scale '
-                'it down, or take it out of the data')
+                'it down, or take it out of the data', 'large')
 
     def _check_shape(self, path: str, shape: tuple, stored: tuple,
                      annotated: tuple, orientation: int) -> None:
@@ -153,23 +166,29 @@ class LoadCheckedImage(LoadImage):
                           f'are stored, set {AS_STORED}', logger='current')
             return
         if orientation != 1 and stored == annotated:
-            raise ValueError(
+            raise ImageFault(
                 f'{turned} to {list(shape)} (height, width), but its '
                 f'annotations say {list(annotated)}, the size as stored: if '
                 'it was annotated upright, exchange width and height in the '
-                f'annotation file; if as stored, set {AS_STORED}')
-        raise ValueError(
+                f'annotation file; if as stored, set {AS_STORED}',
+                'orientation')
+        raise ImageFault(
             f'image {path} is of size {list(shape)} (height, width), but its '
             f'annotations say {list(annotated)}: give the images that were '
             'annotated, or correct width and height in the annotation file '
-            'and scale the annotations with them')
+            'and scale the annotations with them', 'size')
 
 
-def _header(content: bytes, path: str) -> Tuple[int, int, int]:
-    """Width, height and EXIF orientation that a file declares."""
+def read_header(content: bytes, path: str) -> Tuple[int, int, int]:
+    """Width, height and EXIF orientation that a file declares.
+
+    Raises:
+        ImageFault: If it is not an image, or a JPEG 2000.
+    """
     if content.startswith(JPEG_2000):
-        raise ValueError(f'image {path} is a JPEG 2000, which OpenCV does not '
-                         'read safely: convert it to PNG or JPEG')
+        raise ImageFault(
+            f'image {path} is a JPEG 2000, which OpenCV does not read safely: '
+            'convert it to PNG or JPEG', 'jpeg2000')
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
@@ -179,8 +198,8 @@ def _header(content: bytes, path: str) -> Tuple[int, int, int]:
     return width, height, orientation if orientation in range(2, 9) else 1
 
 
-def _unreadable(path: str) -> ValueError:
-    return ValueError(
+def _unreadable(path: str) -> ImageFault:
+    return ImageFault(
         f'{path} cannot be read as an image: it is empty, damaged, a folder '
         'or of an unknown format; copy it again, or take it out of the data')
 

@@ -94,6 +94,16 @@ def add_refiner(base: dict, refiner: dict, **test_cfg) -> None:
     base.test_dataloader.dataset.pipeline[0].keep_original = True
 
 
+def leaf_datasets(dataset: dict) -> list:
+    """The data sets of a loader that read a file themselves.
+
+    Args:
+        dataset: Its ``dataset``, which may repeat or join others.
+    """
+    return [data for data in _datasets(dataset)
+            if not {'dataset', 'datasets'} & set(data)]
+
+
 def _datasets(dataset: dict) -> list:
     """The data set of a loader, followed by those that it repeats or joins."""
     parts = dataset.get('datasets', [])

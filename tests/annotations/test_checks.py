@@ -63,7 +63,7 @@ def test_crowdposes_own_count_is_left_where_its_evaluation_reads_it(
                 for ann in given['annotations']]
     assert counts != labelled
     for count, expected in ((False, counts), (True, labelled)):
-        found, _, notes = check_annotations(
+        found, _, notes, _ = check_annotations(
             given, 'a.json', KEYPOINTS._replace(num_keypoints=14,
                                                 count_keypoints=count))
         assert [a['num_keypoints'] for a in found['annotations']] == expected
@@ -77,7 +77,7 @@ def test_crowdposes_own_count_is_left_where_its_evaluation_reads_it(
 def test_a_file_without_annotations():
     listed = without(content([]), 'annotations', 'categories')
     checked = check_annotations(listed, 'a.json', TESTING)
-    assert checked == (dict(listed), {}, [])
+    assert checked == (dict(listed), {}, [], [])
     assert check([], MASKS, categories=[]).dataset['annotations'] == []
 
 

@@ -180,7 +180,7 @@ def test_max_pixels(tmp_path):
 def test_max_pixels_of_what_the_header_does_not_tell(tmp_path, monkeypatch):
     path = str(tmp_path / '1.png')
     cv2.imwrite(path, PIXELS)
-    monkeypatch.setattr(loading, '_header', lambda *args: (1, 1, 1))
+    monkeypatch.setattr(loading, 'read_header', lambda *args: (1, 1, 1))
     assert LoadCheckedImage(max_pixels=24)(dict(img_path=path))['img'].any()
     with pytest.raises(ValueError, match='1.png .* 6 x 4 pixels.*=23: scale'):
         LoadCheckedImage(max_pixels=23)(dict(img_path=path))

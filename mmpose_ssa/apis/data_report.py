@@ -1,0 +1,250 @@
+"""What is wrong with data before a training reads it, all in one report."""
+from ..engine import compat  # noqa: F401  before MMPose  # isort: split
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import (Callable, Dict, Iterable, List, NamedTuple, Optional,
+                    Sequence, Tuple, Union)
+
+import numpy as np
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS
+
+from ..annotations.checks import Checked, Rules
+from ..annotations.findings import Finding
+from ..annotations.reading import read_json
+from ..annotations.survey import choose, survey
+from ..annotations.suspicions import suspect_persons
+from ..annotations.suspicious_files import (side_pairs, suspect_file,
+                                            suspect_names)
+from ..datasets.coco import CheckedCocoDataset
+from ..datasets.image_files import File, check_files, file_findings
+from ..datasets.loading import LoadCheckedImage
+from ..datasets.transforms import GeneratePersonMasks
+from ..engine.config import leaf_datasets
+from ..engine.loading import read_config
+from .visualizer import Skeleton
+
+LEVELS = ('refused', 'suspect', 'note')
+RGB = ([255, 128, 0], [0, 255, 0], [51, 153, 255])  # right, left, middle
+
+
+class DataReport(NamedTuple):
+    """What was found of an annotation file and its images.
+
+    Attributes:
+        ann_file: The file.
+        folder: Of the images.
+        summary: How much there is of what.
+        findings: What was found, the worst first.
+        dataset: The persons that can be read; empty if there are none.
+        skeleton: How they are drawn.
+        training: The data set of the config, if one was given and reads the
+            file.
+    """
+    ann_file: str
+    folder: str
+    summary: str
+    findings: List[Finding]
+    dataset: dict
+    skeleton: Skeleton
+    training: Optional[CheckedCocoDataset] = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a training would stop."""
+        return any(f.level == 'refused' for f in self.findings)
+
+
+def check_data(ann_file: Union[str, Path],
+               folder: Union[str, Path],
+               config: Union[str, Path, None] = None,
+               person: Union[str, int, None] = None,
+               workers: int = 1,
+               progress: Callable[[Iterable, int], Iterable] = lambda x, n: x
+               ) -> DataReport:
+    """Check an annotation file and its images as training data.
+
+    Args:
+        ann_file: In COCO's format.
+        folder: To which each image's ``file_name`` is relative.
+        config: Config whose training data set says what is needed: category,
+            keypoints, masks. None: what SSA's own configs need, with the
+            keypoints that the file's category names.
+        person: Name or id of the category. None: the config's; or else
+            'person', or the only one.
+        workers: Threads that load images.
+        progress: Wraps an iterable of a length, to show how far it is.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If the file is no JSON, or the config has no data set of
+            this project.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f'{folder} is not a folder: give that of the '
+                                'images')
+    content = read_json(ann_file)
+    training = None
+    if config is not None:
+        training = _training_data(config, ann_file, folder, person)
+        rules, meta = training.rules(), training.metainfo
+        names = [meta['keypoint_id2name'][k]
+                 for k in range(meta['num_keypoints'])]
+    else:
+        choice = choose(content, person)
+        names = []
+        rules = Rules(choice.num_keypoints, choice.person,
+                      ('bbox', 'keypoints', 'segmentation'), masks=True,
+                      files=True, without_masks='give the --config of a '
+                      'model that needs none, see the guide to your own data')
+    checked, found = survey(content, str(ann_file), rules)
+    dataset = checked.dataset if checked else {}
+    category = checked.person if checked else {}
+    if config is None:
+        found += _other_name(category)
+    if checked:
+        found += _suspicions(checked, rules, names, training)
+        found += _file_faults(dataset, str(folder), training, workers,
+                              progress)
+    found.sort(key=lambda f: LEVELS.index(f.level))
+    refused = any(f.level == 'refused' and not f.kind.startswith('image_')
+                  for f in found)
+    skeleton = _skeleton(category, rules.num_keypoints or 0) \
+        if training is None else Skeleton.from_meta(training.metainfo)
+    return DataReport(str(ann_file), str(folder),
+                      _summary(content, dataset, category, rules), found,
+                      dataset, skeleton, None if refused else training)
+
+
+def _training_data(config: Union[str, Path], ann_file: Union[str, Path],
+                   folder: Union[str, Path],
+                   person: Union[str, int, None]) -> CheckedCocoDataset:
+    """The training data set of a config, upon this file; nothing is read."""
+    cfg = read_config(str(config))
+    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    leaves = leaf_datasets(cfg.train_dataloader.dataset)
+    name = Path(ann_file).name
+    same = [leaf for leaf in leaves if Path(leaf.ann_file).name == name]
+    chosen = dict((same or leaves)[0])
+    if person is not None:
+        chosen['person'] = person
+    for key in ('indices', 'sample_interval', 'every_nth_image'):
+        chosen.pop(key, None)
+    chosen.update(
+        ann_file=os.path.abspath(ann_file), data_root='', lazy_init=True,
+        data_prefix=dict(img=os.path.abspath(folder)), test_mode=False)
+    dataset = DATASETS.build(chosen)
+    if not isinstance(dataset, CheckedCocoDataset):
+        raise ValueError(
+            f'{config} trains on a {chosen["type"]}: give a config that '
+            'trains on CheckedCocoDataset, which has the rules')
+    return dataset
+
+
+def _step(training: Optional[CheckedCocoDataset], kind: type):
+    """The training pipeline's step of a kind, or None."""
+    steps = training.pipeline.transforms if training is not None else []
+    return next((step for step in steps if isinstance(step, kind)), None)
+
+
+def _suspicions(checked: Checked, rules: Rules, names: Sequence[str],
+                training: Optional[CheckedCocoDataset]) -> List[Finding]:
+    """What is suspected of the annotations."""
+    dataset, person = checked.dataset, checked.person
+    count = rules.num_keypoints or 0
+    if training is None:
+        found = suspect_names(person, count)
+        names = _names(person, count)
+        pairs, min_area = side_pairs(names), 32.**2
+    else:
+        flips = training.metainfo['flip_pairs']
+        found = suspect_names(person, count, names, flips)
+        pairs = side_pairs(names)
+        drawn = _step(training, GeneratePersonMasks)
+        min_area = drawn.min_area if drawn else 0.
+    found += suspect_persons(dataset, rules.reads_masks)
+    return found + suspect_file(dataset, names, pairs, min_area)
+
+
+def _names(person: dict, count: int) -> List[str]:
+    given = person.get('keypoints')
+    if isinstance(given, list) and len(given) == count:
+        return [str(name) for name in given]
+    return [str(k) for k in range(count)]
+
+
+def _file_faults(dataset: dict, folder: str,
+                 training: Optional[CheckedCocoDataset], workers: int,
+                 progress: Callable[[Iterable, int], Iterable]
+                 ) -> List[Finding]:
+    """What is found of the images' files."""
+    images = dataset['images']
+    files: List[File] = list(progress(
+        check_files(images, folder, _step(training, LoadCheckedImage),
+                    workers), len(images)))
+    return file_findings(files, folder)
+
+
+def _other_name(person: dict) -> List[Finding]:
+    """That a config has to name the category."""
+    name = person.get('name')
+    if not person or str(name).lower() == 'person':
+        return []
+    return [Finding('note', 'person', f'persons are those of the category '
+                    f'{name!r}', f"id {person['id']}",
+                    f'set person={name!r} of the data sets in the config')]
+
+
+def _summary(content: dict, dataset: dict, person: dict,
+             rules: Rules) -> str:
+    annotations = dataset.get('annotations', [])
+    labelled = sum(bool(a.get('num_keypoints')) for a in annotations)
+    crowds = sum(a['iscrowd'] for a in annotations)
+    name = repr(person['name']) if person else f'category {rules.person!r}'
+    return (f"{len(dataset.get('images', []))} images, {len(annotations)} "
+            f'annotations of {name} ({labelled} with keypoints, {crowds} '
+            f'crowds), {rules.num_keypoints} keypoints each')
+
+
+def _skeleton(person: dict, count: int) -> Skeleton:
+    """Of the category, which counts keypoints from 1."""
+    names = _names(person, count)
+    pairs = side_pairs(names)
+    side = {right: 0 for _, right in pairs} | {left: 1 for left, _ in pairs}
+    given = person.get('skeleton')
+    links = [(a - 1, b - 1) for a, b in _links(given)
+             if 0 < a <= count and 0 < b <= count]
+    colors = np.array([RGB[side.get(k, 2)] for k in range(count)])
+    ends = [min(link, key=lambda k: side.get(k, 2)) for link in links]
+    return Skeleton(names, links, colors.reshape(-1, 3),
+                    colors[ends].reshape(-1, 3) if links
+                    else np.zeros((0, 3), int))
+
+
+def _links(given: object) -> List[Tuple[int, int]]:
+    """Those of a skeleton that are two whole numbers."""
+    if not isinstance(given, list):
+        return []
+    return [(link[0], link[1]) for link in given
+            if isinstance(link, list) and len(link) == 2
+            and all(type(k) is int for k in link)]
+
+
+def concerned(report: DataReport) -> Dict[int, List[Tuple[Finding, object]]]:
+    """Which findings concern an image, and which annotation of it.
+
+    Returns:
+        By image id; None stands for the image itself.
+    """
+    images = {ann['id']: ann['image_id']
+              for ann in report.dataset.get('annotations', ())}
+    by_image: Dict[int, List[Tuple[Finding, object]]] = defaultdict(list)
+    for finding in report.findings:
+        for number in finding.ids:
+            if finding.kind.startswith('image'):
+                by_image[number].append((finding, None))
+            elif number in images:
+                by_image[images[number]].append((finding, number))
+    return by_image
