@@ -27,6 +27,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--sigmas', type=float, nargs='+', metavar='SIGMA',
                         help="OKS's, for keypoints that neither COCO nor "
                         'CrowdPose has')
+    parser.add_argument('--person', metavar='NAME', help='the category, if '
+                        'several have keypoints')
     return parser
 
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> str:
     if len(set(labels)) != len(args.results):
         raise ValueError(f'{len(args.results)} results need as many different '
                          f'labels, got {labels}: give --labels')
-    truth = read(args.annotations, read_truth, args.sigmas)
+    truth = read(args.annotations, read_truth, args.sigmas, args.person)
     persons = [read(p, read_results, truth) for p in args.results]
     diagnoses = {
         label: Evaluator(truth, found, args.area_range).diagnosis()

@@ -53,9 +53,9 @@ def choose(content: Any, person: Union[str, int, None] = None) -> Choice:
         count = len(names)
     else:
         count = lengths.most_common(1)[0][0] if lengths else COCO_KEYPOINTS
-    known = isinstance(number, int)
-    return Choice(number if known else person or 'person',
-                  count or COCO_KEYPOINTS)
+    if not isinstance(number, int):
+        number = person or 'person'
+    return Choice(number, count or COCO_KEYPOINTS)
 
 
 def survey(content: Any, name: str, rules: Rules

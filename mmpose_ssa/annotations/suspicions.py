@@ -135,8 +135,8 @@ class Person:
         # the nearest pixel of the mask decides; a square is near enough
         found = 0
         for x, y in np.floor((points + .5) * scale + shift).astype(int):
-            found += mask[max(y - margin, 0):y + margin + 1,
-                          max(x - margin, 0):x + margin + 1].any()
+            found += bool(mask[max(y - margin, 0):y + margin + 1,
+                               max(x - margin, 0):x + margin + 1].any())
         return found / len(points)
 
 

@@ -7,7 +7,8 @@ with the targets of heatmaps and masks.
 import base64
 import html
 from pathlib import Path
-from typing import Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (Collection, Dict, List, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from .visualizer import (BLACK, Skeleton, draw_skeleton, paint_mask,
 SIDE = 512  # pixels of the longer side of a picture
 FEW = 5  # annotations whose ids do not hide the picture
 
-STYLE = '''
+STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5em auto;
        max-width: 1180px; padding: 0 1em; }
@@ -33,15 +34,16 @@ td, th { text-align: left; vertical-align: top; padding: .3em .8em .3em 0;
 .refused { color: #d32f2f; } .suspect { color: #c77700; }
 .level { font-weight: 600; }
 .level, .kind { white-space: nowrap; }
-.cards { display: grid; gap: 1.5em; margin-top: 1.5em;
-         grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
-.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 560px), 1fr)); }
+.cards { display: grid; gap: 1.5em; margin-top: 1.5em; --least: 340px;
+    grid-template-columns:
+        repeat(auto-fill, minmax(min(100%, var(--least)), 1fr)); }
+.wide { --least: 560px; }
 figure { margin: 0; } figcaption { overflow-wrap: anywhere; }
 .views { display: grid; gap: 4px; align-items: start; }
 .wide .views { grid-template-columns: 1fr 1fr; }
 .views img { width: 100%; height: auto; }
 ul { margin: .2em 0; padding-left: 1.2em; }
-'''
+"""
 
 
 class Card(NamedTuple):
@@ -281,7 +283,7 @@ def _page(report: DataReport, findings: Sequence[Finding],
     table = ('<table><tr><th></th><th>kind</th><th>what</th><th>remedy</th>'
              f'</tr>\n{rows}</table>' if rows else '<p>Nothing was found.</p>')
     wide = ' wide' if any(len(card.views) > 1 for card in cards) else ''
-    return f'''<!DOCTYPE html>
+    return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(Path(report.ann_file).name)}</title>
@@ -294,7 +296,7 @@ def _page(report: DataReport, findings: Sequence[Finding],
 <div class="cards{wide}">
 {''.join(map(_figure, cards))}</div>
 </body></html>
-'''
+"""
 
 
 def _word(finding: Finding) -> str:

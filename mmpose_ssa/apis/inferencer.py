@@ -26,7 +26,7 @@ from ..decoding.masks import maps_on_image
 from ..engine.loading import check_device, load_estimator, read_config
 from .inputs import Image, Video, find_images, is_video, unique_names
 from .local_visualizer import DRAW_THR, draw_instances
-from .results import ResultsFile, coco_results
+from .results import ResultsFile, category_of, coco_results
 from .visualizer import (Skeleton, draw_attention, sample_keypoints,
                          side_by_side)
 
@@ -114,6 +114,8 @@ class SSAInferencer(Pose2DInferencer):
                              **(cfg_options or {})})
         super().__init__(cfg, str(checkpoint), device)
         self.skeleton = Skeleton.from_meta(self.model.dataset_meta)
+        self.category_id = category_of(
+            self.model.dataset_meta, cfg.test_dataloader.dataset.get('person'))
 
     def _init_model(self, cfg: Config, weights: str,
                     device: str = 'cpu') -> torch.nn.Module:
@@ -237,7 +239,7 @@ class SSAInferencer(Pose2DInferencer):
                     sample.pred_instances = _above(sample.pred_instances,
                                                    person_thr)
                     result['predictions'] = coco_results(
-                        sample, item.image_id, item.path)
+                        sample, item.image_id, item.path, self.category_id)
                     if item.frame is not None:
                         result['frame'] = item.frame
                     drawn = writer.write(item, sample, result['predictions'])

@@ -40,14 +40,34 @@ class ResultsFile:
             self._stream.close()
 
 
+def category_of(meta: dict, person: Union[str, int, None] = None) -> int:
+    """COCO's id of the category that a model finds.
+
+    Args:
+        meta: The model's ``dataset_meta``: a checkpoint keeps the category of
+            the data set of its training.
+        person: What the config's test data set says of it.
+
+    Returns:
+        The id; 1, COCO's of persons, where nothing is known.
+    """
+    classes = meta.get('CLASSES')
+    if isinstance(classes, list) and len(classes) == 1 and isinstance(
+            classes[0], dict) and type(classes[0].get('id')) is int:
+        return classes[0]['id']
+    return person if isinstance(person, int) else PERSON_ID
+
+
 def coco_results(sample: PoseDataSample, image_id: Union[int, str],
-                 path: Optional[str]) -> List[dict]:
+                 path: Optional[str],
+                 category_id: int = PERSON_ID) -> List[dict]:
     """Write the persons of one image as COCO results.
 
     Args:
         sample: The predictions.
         image_id: Of the image.
         path: The image's file, if there is one.
+        category_id: Of the persons, see :func:`category_of`.
 
     Returns:
         For each person ``image_id``, ``file_name``, ``category_id``,
@@ -73,7 +93,7 @@ def coco_results(sample: PoseDataSample, image_id: Union[int, str],
     results = [
         dict(
             image,
-            category_id=PERSON_ID,
+            category_id=category_id,
             keypoints=points[p].ravel().tolist(),
             keypoint_scores=scores[p].tolist(),
             score=float(person_scores[p]),

@@ -172,6 +172,7 @@ def _not_listed(files: List[File], folder: str) -> List[Finding]:
     rest = [name for name in there if name not in named]
     if not rest:
         return []
-    return [Finding('note', 'image_not_listed', f'{len(rest)} of {len(there)} '
-                    'image files in the folder are not in the annotation file', rest[0],
-                    'annotate them, or leave them')]
+    return [Finding(
+        'note', 'image_not_listed', f'{len(rest)} of {len(there)} image files '
+        'in the folder are not in the annotation file', rest[0],
+        'annotate them, or leave them')]

@@ -14,7 +14,7 @@ import contextlib
 import copy
 import io
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -52,18 +52,20 @@ class Truth(NamedTuple):
 
 
 def read_truth(dataset: dict,
-               sigmas: Optional[Sequence[float]] = None) -> Truth:
+               sigmas: Optional[Sequence[float]] = None,
+               person: Union[str, int, None] = None) -> Truth:
     """Check the annotations of a data set.
 
     Args:
         dataset: What a COCO annotation file holds; not changed.
         sigmas: (K,) OKS's standard deviations. Defaults to None: those of
             COCO and CrowdPose, by keypoint name.
+        person: Name or id of the category, if several name keypoints.
 
     Raises:
         ValueError: If the annotations cannot be evaluated against.
     """
-    category = _keypoint_category(dataset)
+    category = _keypoint_category(dataset, person)
     names = keypoint_names(category)
     checked = check_annotations(
         dataset, 'the annotation file',
@@ -128,16 +130,23 @@ def read_results(results: list, truth: Truth) -> List[dict]:
     ])
 
 
-def _keypoint_category(dataset: dict) -> dict:
+def _keypoint_category(dataset: dict,
+                       person: Union[str, int, None]) -> dict:
     check_dataset(dataset, dict.fromkeys(
         ('images', 'annotations', 'categories'), ('id', )))
-    found = [c for c in dataset['categories'] if c.get('keypoints')]
+    found = [c for c in dataset['categories'] if c.get('keypoints')
+             and person in (None, c.get('name'), c['id'])]
+    if len(found) != 1 and person is not None:
+        raise ValueError(
+            f'no category {person!r} with keypoints among '
+            f"{[c.get('name') for c in dataset['categories']]}: correct "
+            'person')
     if len(found) != 1:
         raise ValueError(
             'one category must name keypoints, but '
             f"{[c.get('name') for c in found] or 'none'} of "
             f"{[c.get('name') for c in dataset['categories']]} do: give "
-            'person_keypoints_*.json or the like')
+            'person_keypoints_*.json or the like, or say by person which one')
     return found[0]
 
 

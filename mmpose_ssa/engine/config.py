@@ -18,7 +18,7 @@ import for its other kind of config.
 """
 import warnings
 from copy import deepcopy
-from typing import Dict, Optional
+from typing import Dict, Optional, Union
 
 # What the codecs know of the keypoints
 KEYPOINT_ARGUMENTS = dict(
@@ -33,7 +33,8 @@ def refit(base: dict,
           metainfo: Optional[dict] = None,
           train: Optional[dict] = None,
           test: Optional[dict] = None,
-          metric: Optional[dict] = None) -> None:
+          metric: Optional[dict] = None,
+          person: Union[str, int, None] = None) -> None:
     """Change what a config inherits, in every place where it stands.
 
     Args:
@@ -51,6 +52,8 @@ def refit(base: dict,
         test: Other arguments of the data set of validation and test.
         metric: Other arguments of the first metric. Its ``prefix`` also names
             the best checkpoint's AP.
+        person: Name or id of the category that is trained and tested on,
+            such as 'cow'; the metrics follow the data sets.
 
     Raises:
         ValueError: If no pipeline has a step of that type, the skeleton of
@@ -64,6 +67,10 @@ def refit(base: dict,
         _set_codec(base, codec)
     if codec or steps:
         _set_steps(base, codec, steps or {})
+    if person is not None:
+        for name in LOADERS:
+            for data in leaf_datasets(base[name].dataset):
+                data.person = person
     for name, data in zip(LOADERS, (train, test, test)):
         *others, last = _datasets(base[name].dataset)
         if data and any(map(_has_keypoints, others)):

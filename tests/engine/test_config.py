@@ -143,6 +143,17 @@ def test_data_and_metric_are_changed_for_validation_and_test(read):
 # --- keypoints --------------------------------------------------------------
 
 
+@pytest.mark.parametrize('base', ['ssa/ssa_r50_640.py',
+                                  'photos/ssa_photos.py'])
+def test_the_category_stands_in_all_data_sets(read, base):
+    from mmpose_ssa.engine.config import leaf_datasets
+    cfg = read("refit(_base_, person='cow')", base=base)
+    leaves = [leaf for name in LOADERS
+              for leaf in leaf_datasets(cfg[name].dataset)]
+    assert len(leaves) > 2 and {leaf.person for leaf in leaves} == {'cow'}
+    assert 'person' not in read(base=base).test_dataloader.dataset
+
+
 def test_the_metainfo_says_it_all(read, five):
     cfg = read(f'refit(_base_, metainfo={five})')
     codec = dict(read().codec, num_keypoints=5, order=(0, 1, 2, 3, 4),
