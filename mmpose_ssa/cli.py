@@ -9,6 +9,7 @@ from . import __version__
 # Sub-command and its module in `commands/`, as `--help` lists them
 COMMANDS = {
     'predict': 'predict',
+    'export': 'export',
     'check-data': 'check_data',
 }
 
@@ -35,7 +36,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = make_parser().parse_args(argv)
     try:
         status = args.run(args)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
+        if isinstance(error, ImportError) and error.name:
+            raise  # not one of ours, which say what to install
         args.parser.error(str(error))
     except KeyboardInterrupt:
         status = 130

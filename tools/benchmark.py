@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Optional, Sequence
 
-SECTIONS = ('decoding', 'forward', 'memory', 'pipeline')
+SECTIONS = ('decoding', 'forward', 'memory', 'onnx', 'pipeline')
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

@@ -21,6 +21,8 @@ from .findings import Finding, Findings
 from .segmentations import (MAX_PIXELS, MAX_SIDE, flat_numbers, mask_area,
                             plain_segmentation)
 
+PERSON_ID = 1  # COCO's category
+
 Entry = Dict[str, Any]
 
 FARTHEST = 1e6  # pixels: no coordinate is larger

@@ -1,13 +1,15 @@
 """Predictions as COCO results, written as they come."""
 import json
 from pathlib import Path
-from typing import IO, Dict, List, Optional, Union
+from typing import IO, TYPE_CHECKING, Dict, List, Optional, Union
 
 import numpy as np
-from mmpose.structures import PoseDataSample
 
+from ..annotations.checks import PERSON_ID
 from ..decoding.refinement import keypoint_extents
-from ..evaluation.ground_truth import PERSON_ID
+
+if TYPE_CHECKING:
+    from mmpose.structures import PoseDataSample
 
 
 class ResultsFile:
@@ -58,7 +60,7 @@ def category_of(meta: dict, person: Union[str, int, None] = None) -> int:
     return person if isinstance(person, int) else PERSON_ID
 
 
-def coco_results(sample: PoseDataSample, image_id: Union[int, str],
+def coco_results(sample: 'PoseDataSample', image_id: Union[int, str],
                  path: Optional[str],
                  category_id: int = PERSON_ID) -> List[dict]:
     """Write the persons of one image as COCO results.

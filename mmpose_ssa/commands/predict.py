@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
+from .options import check_model, parse_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `predict`."""
@@ -52,15 +54,10 @@ def run(args: argparse.Namespace) -> int:
     check_arguments(args)
     from ..apis.inputs import find_images
     total = number_of_images(find_images(args.inputs))
+    options = parse_options(args.cfg_options)
     from tqdm import tqdm
 
     from ..apis.inferencer import SSAInferencer
-    options: dict = {}
-    if args.cfg_options:
-        from mmengine.config import DictAction
-        for option in args.cfg_options:
-            name, _, value = option.partition('=')
-            options[name] = DictAction._parse_iterable(value)
     inferencer = SSAInferencer(args.config or args.model, args.checkpoint,
                                args.device, options)
     persons = images = 0
@@ -95,14 +92,7 @@ def counted(number: int, noun: str) -> str:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Raise OSError or ValueError before anything slow is imported."""
-    if (args.config is None) != (args.checkpoint is None):
-        raise ValueError('give --config and --checkpoint together')
-    if args.config and args.model:
-        raise ValueError(f'--model {args.model} is a bundled model: give it '
-                         'or --config, not both')
-    for option in args.cfg_options:
-        if '=' not in option:
-            raise ValueError(f'--cfg-options {option}: give NAME=VALUE')
+    check_model(args)
     for folder in (Path(args.out), *Path(args.out).parents):
         if folder.exists() and not folder.is_dir():
             raise ValueError(f'--out {args.out}: {folder} is not a folder')

@@ -4,11 +4,9 @@ from typing import Optional, Tuple, Union
 from mmengine.logging import MessageHub
 from xtcocotools.coco import COCO
 
-from ..annotations.checks import Rules
+from ..annotations.checks import PERSON_ID, Rules
 from ..datasets.coco import read_annotations
 from ..diagnosis.results import without_printing
-
-PERSON_ID = 1  # COCO's category
 
 
 def announced(dataset_meta: Optional[dict]

@@ -1,0 +1,42 @@
+"""write a model as ONNX
+
+Write an SSA model as one ONNX file, for inputs of any size, and check it
+against PyTorch. `mmpose_ssa.apis.onnx` finds people with it, without PyTorch.
+"""
+import argparse
+
+from .options import check_model, parse_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `export`."""
+    add = parser.add_argument
+    add('--out', required=True, metavar='FILE.onnx', help='file to write')
+    add('--model', choices=('demo', 'photos'),
+        help='a bundled model (default: photos)')
+    add('--config', help='config of an SSA model; with --checkpoint')
+    add('--checkpoint', help='its weights')
+    add('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE',
+        help='other values in the config, e.g. '
+        'model.head.decoder.score_threshold=0.05')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, and say how exact it is."""
+    check_model(args)
+    if not args.out.endswith('.onnx'):
+        raise ValueError(f'--out {args.out}: give a file that ends in .onnx')
+    options = parse_options(args.cfg_options)
+    from ..apis.export import export
+    from ..apis.inferencer import bundled
+    from ..engine.loading import read_config
+    config, checkpoint = args.config, args.checkpoint
+    if config is None:
+        config, checkpoint = bundled(args.model or 'photos')
+    cfg = read_config(config)
+    cfg.merge_from_dict(options)
+    differences = export(cfg, checkpoint, args.out)
+    print(f"{args.out}: heatmaps equal PyTorch's within "
+          f'{differences["heatmaps"]:.1e}, attention within '
+          f'{differences["attention"]:.1e}')
+    return 0

@@ -1,0 +1,32 @@
+"""What several sub-commands share: which model, and other values in it."""
+import argparse
+from typing import Any, Dict, Sequence
+
+
+def check_model(args: argparse.Namespace) -> None:
+    """Raise ValueError unless one model is named, or none.
+
+    Args:
+        args: With ``config``, ``checkpoint`` and ``model``.
+    """
+    if (args.config is None) != (args.checkpoint is None):
+        raise ValueError('give --config and --checkpoint together')
+    if args.config and args.model:
+        raise ValueError(f'--model {args.model} is a bundled model: give it '
+                         'or --config, not both')
+
+
+def parse_options(given: Sequence[str]) -> Dict[str, Any]:
+    """The values of ``--cfg-options``, read as MMEngine does.
+
+    Raises:
+        ValueError: If one is not NAME=VALUE.
+    """
+    for option in given:
+        if '=' not in option:
+            raise ValueError(f'--cfg-options {option}: give NAME=VALUE')
+    if not given:
+        return {}
+    from mmengine.config import DictAction
+    return {name: DictAction._parse_iterable(value)
+            for name, _, value in (option.partition('=') for option in given)}
