@@ -2,10 +2,8 @@
 import json
 
 import cv2
-import numpy as np
-import pycocotools.mask as coco_mask
 import pytest
-from factories import TINY, write_scenes
+from factories import TINY, perfect, write_scenes
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub
@@ -69,23 +67,6 @@ visualizer = dict(name={tmp_path.name!r})
 work_dir = {str(tmp_path / 'run')!r}
 """)
     return path
-
-
-def perfect(ann, ann_file):
-    """What a model that knows an animal would have found."""
-    info = COCO(str(ann_file)).loadImgs(ann['image_id'])[0]
-    size = info['height'], info['width']
-    table = np.reshape(ann['keypoints'], (1, 17, 3))
-    given = ann['segmentation']
-    rle = given if isinstance(given, dict) else coco_mask.merge(
-        coco_mask.frPyObjects(given, *size))
-    x, y, w, h = ann['bbox']
-    return dict(
-        id=[ann['id']], img_id=ann['image_id'], ori_shape=size,
-        gt_instances={}, pred_instances=dict(
-            keypoints=table[..., :2], bboxes=np.array([[x, y, x + w, y + h]]),
-            keypoint_scores=np.ones((1, 17)), bbox_scores=np.ones(1),
-            masks=[rle]))
 
 
 def test_both_metrics_find_the_cows_alone(config, herd):

@@ -8,9 +8,10 @@ import pytest
 import torch
 from factories import CONFIGS
 from factories import CROWDPOSE_MINI as CROWDPOSE
-from factories import steps, write_scenes
+from factories import perfect, steps, write_scenes
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, METRICS, MODELS
@@ -235,6 +236,37 @@ def test_crowdpose_needs_no_masks(train_and_test, name):
         parts = [step.pop(part, 0.) for part in ('loss_kpt', 'loss_pair')]
         assert step['loss'] == pytest.approx(sum(parts))
         assert parts[0] > 0 and (parts[1] > 0) == (name == 'crowdpose')
+
+
+def test_ochuman_is_tested_with_weights_of_coco(load, tmp_path):
+    """On synthetic people in the layout of its files."""
+    trained = load('ssa/ssa_r101_640.py')
+    cfg = load('ssa/ssa_r101_640_ochuman.py')
+    assert cfg.model == trained.model
+    assert cfg.train_dataloader == trained.train_dataloader
+    assert cfg.val_dataloader == trained.val_dataloader
+    scenes = write_scenes(tmp_path / 'scenes')
+    root = tmp_path / 'ochuman'
+    (root / 'annotations').mkdir(parents=True)
+    (scenes / 'val2017').rename(root / 'images')
+    file = root / cfg.test_dataloader.dataset.ann_file
+    (scenes / 'annotations/person_keypoints_val2017.json').rename(file)
+    cfg.test_dataloader.dataset.data_root = str(root)
+    data = DATASETS.build(cfg.test_dataloader.dataset)
+    coco = DATASETS.build(dict(
+        cfg.test_dataloader.dataset, lazy_init=True,
+        metainfo=dict(from_file='configs/_base_/datasets/coco.py')))
+    for key in ('keypoint_id2name', 'flip_indices', 'sigmas'):
+        assert str(data.metainfo[key]) == str(coco.metainfo[key])
+    evaluator = Evaluator(cfg.test_evaluator)
+    evaluator.dataset_meta = data.metainfo
+    persons = [a for a in json.loads(file.read_text())['annotations']
+               if a['num_keypoints']]
+    for ann in persons:
+        evaluator.process([perfect(ann, file)], {})
+    metrics = evaluator.evaluate(len(persons))
+    assert metrics['ochuman/AP'] == pytest.approx(1)
+    assert 0 < metrics['mask/AP'] <= 1  # some have a mask alone
 
 
 def snippets(page: str) -> list:
