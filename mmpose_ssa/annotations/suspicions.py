@@ -65,29 +65,26 @@ class Person:
     Args:
         ann: The annotation.
         size: (width, height) of its image.
+        tells_hidden: Whether v = 1 says hidden: the file has v = 2, too.
 
     Attributes:
         points: (L, 2) labelled keypoints.
+        in_sight: (L', 2) those not hidden, which must be in box and mask.
         table: (K, 3) of all.
         box: x0, y0, x1, y1, or None.
     """
 
-    def __init__(self, ann: dict, size: Tuple[int, int]) -> None:
+    def __init__(self, ann: dict, size: Tuple[int, int],
+                 tells_hidden: bool = True) -> None:
         self.ann, self.size = ann, size
         self.table = np.reshape(ann.get('keypoints', ()), (-1, 3)).astype(
             float)
         self.points = self.table[self.table[:, 2] > 0, :2]
+        self.in_sight = self.table[self.table[:, 2] > tells_hidden, :2]
         self.box: Optional[Places] = None
         if 'bbox' in ann:
             x, y, w, h = ann['bbox']
             self.box = x, y, x + w, y + h
-
-    @property
-    def in_sight(self) -> np.ndarray:
-        """(L, 2) labelled keypoints that must be in box and mask: hidden ones
-        (v = 1) need not, unless there are no others."""
-        seen = self.table[self.table[:, 2] > 1, :2]
-        return seen if len(seen) else self.points
 
     @cached_property
     def pixels(self) -> float:
@@ -254,12 +251,14 @@ def suspect_persons(dataset: dict, masks: bool = True) -> List[Finding]:
              for image in dataset['images'] if 'width' in image}
     found: Dict[str, List[int]] = {kind: [] for kind in PERSONS}
     seen = _Seen()
+    tells_hidden = any(2 in ann.get('keypoints', ())[2::3]
+                       for ann in dataset.get('annotations', ()))
     annotations = [ann for ann in dataset.get('annotations', ())
                    if ann['image_id'] in sizes]
     for ann in annotations:
         if not masks:
             ann = {k: v for k, v in ann.items() if k != 'segmentation'}
-        person = Person(ann, sizes[ann['image_id']])
+        person = Person(ann, sizes[ann['image_id']], tells_hidden)
         kinds = ['normalised'] if _normalised(person) else [
             kind for kind, check in CHECKS.items()
             if not (ann['iscrowd'] and kind in NOT_OF_CROWDS)

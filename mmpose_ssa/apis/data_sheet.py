@@ -226,11 +226,11 @@ def _labelled(image: np.ndarray, ann: dict, scale: float,
               color: Sequence[int]) -> np.ndarray:
     """The picture with an annotation's id at its box."""
     x, y = (np.multiply(ann.get('bbox', [0, 0])[:2], scale)).clip(
-        0, [image.shape[1] - 20, image.shape[0] - 6]).astype(int).tolist()
-    place = x + 2, max(y + 11, 11)
-    for line, width in ((BLACK, 3), (color, 1)):
+        0, [image.shape[1] - 40, image.shape[0] - 18]).astype(int).tolist()
+    place = x + 2, y + 17
+    for line, width in ((BLACK, 5), (color, 2)):
         cv2.putText(image, str(ann['id']), place, cv2.FONT_HERSHEY_SIMPLEX,
-                    .38, line, width, cv2.LINE_AA)
+                    .6, line, width, cv2.LINE_AA)
     return image
 
 
