@@ -166,8 +166,9 @@ def _person(categories: List[Entry], rules: Rules,
     """The category of the persons."""
     ids = [_whole(category.get('id')) for category in categories]
     names = [category.get('name') for category in categories]
-    shown = str({c.get('id'): c.get('name') for c in categories
-                 if isinstance(c.get('id'), (int, float, str))})
+    shown = '{!s:.300}'.format(
+        {c.get('id'): c.get('name') for c in categories
+         if isinstance(c.get('id'), (int, float, str))})
     if None in ids or len(set(ids)) < len(ids):
         findings.refuse(f'has categories without a number of their own: '
                         f'{shown}', 'number them')

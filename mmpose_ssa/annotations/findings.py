@@ -82,7 +82,9 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         example = f' ({self.example})' if self.example else ''
-        return f'{self.level}: {self.text}{example}: {self.remedy}'
+        line = f'{self.level}: {self.text}{example}: {self.remedy}'
+        # names in the file may hold anything: line breaks, orders to terminals
+        return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 class RefusedAnnotations(ValueError):

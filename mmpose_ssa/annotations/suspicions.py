@@ -15,7 +15,8 @@ from .segmentations import mask_area
 
 SLACK = 1.  # pixels: COCO's own boxes reach as far outside their images
 CELLS = 128  # of a person's longer side, where keypoints and mask meet
-BESIDE = 0.05  # of that side: how far beside a mask a keypoint may lie
+BESIDE = 0.05  # of that side: how far beside a mask a keypoint may lie,
+NEAR = 2.  # and these pixels of small persons
 
 # Kind -> what is said of persons, and the remedy
 PERSONS = dict(
@@ -123,7 +124,7 @@ class Person:
         low = np.minimum(points.min(0), extent[:2])
         high = np.maximum(points.max(0), extent[2:])
         scale = CELLS / max(*(high - low), 1)
-        margin = int(np.ceil(BESIDE * CELLS))
+        margin = int(np.ceil(max(BESIDE * CELLS, NEAR * scale)))
         cells = np.ceil((high - low) * scale).astype(int) + 2 * margin + 1
         shift = margin - low * scale
         mask = rasterize(
@@ -248,7 +249,8 @@ def suspect_persons(dataset: dict, masks: bool = True) -> List[Finding]:
         A finding of the level 'suspect' for each kind that was found.
     """
     sizes = {image['id']: (image['width'], image['height'])
-             for image in dataset['images'] if 'width' in image}
+             for image in dataset['images']
+             if {'width', 'height'} <= image.keys()}
     found: Dict[str, List[int]] = {kind: [] for kind in PERSONS}
     seen = _Seen()
     tells_hidden = any(2 in ann.get('keypoints', ())[2::3]

@@ -58,12 +58,13 @@ def suspect_names(person: dict, num_keypoints: int,
         found.append(Finding(
             'suspect', 'names', f'{sum(a != b for a, b in zip(given, names))} '
             f'of {len(names)} keypoints have another name in the file than in '
-            'the metainfo', f'number {k}: {given[k]!r}, {names[k]!r}',
-            'write the metainfo in the order of the file'))
+            'the metainfo', f'number {k}: {given[k]!r:.50}, {names[k]!r}',
+            'if they are other keypoints, write the metainfo in the order of '
+            'the file'))
     if given and len(given) != num_keypoints:
         found.append(Finding(
             'suspect', 'names', f'the category names {len(given)} keypoints, '
-            f'the metainfo has {num_keypoints}', str(person.get('name')),
+            f'the metainfo has {num_keypoints}', f"{person.get('name')!s:.50}",
             'give the metainfo of these data, or correct the names'))
     found += _skeleton(person, num_keypoints)
     if names and flip_pairs is not None:
@@ -133,9 +134,10 @@ def suspect_file(dataset: dict, names: Sequence[str],
 def _images(dataset: dict) -> List[Finding]:
     """Of images listed twice, and without persons."""
     found = []
-    counts = Counter(image.get('file_name') for image in dataset['images'])
-    twice = [image['id'] for image in dataset['images']
-             if image.get('file_name') and counts[image['file_name']] > 1]
+    names = [str(image.get('file_name')) for image in dataset['images']]
+    counts = Counter(names)
+    twice = [image['id'] for image, name in zip(dataset['images'], names)
+             if 'file_name' in image and counts[name] > 1]
     if twice:
         found.append(Finding(
             'suspect', 'image_twice', f'{len(twice)} images share their '

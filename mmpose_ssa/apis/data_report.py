@@ -4,8 +4,8 @@ from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import (Callable, Dict, Iterable, List, NamedTuple, Optional,
-                    Sequence, Tuple, Union)
+from typing import (Callable, Dict, Iterable, Iterator, List, NamedTuple,
+                    Optional, Sequence, Tuple, Union)
 
 import numpy as np
 from mmengine.registry import init_default_scope
@@ -192,9 +192,9 @@ def _other_name(person: dict) -> List[Finding]:
     name = person.get('name')
     if not person or str(name).lower() == 'person':
         return []
-    return [Finding('note', 'person', f'persons are those of the category '
-                    f'{name!r}', f"id {person['id']}",
-                    f'set person={name!r} of the data sets in the config')]
+    return [Finding('note', 'person', 'persons are those of the category '
+                    f'{name!r:.60}', f"id {person['id']}",
+                    f'set person={name!r:.60} of the data sets in the config')]
 
 
 def _summary(content: dict, dataset: dict, person: dict,
@@ -202,7 +202,9 @@ def _summary(content: dict, dataset: dict, person: dict,
     annotations = dataset.get('annotations', [])
     labelled = sum(bool(a.get('num_keypoints')) for a in annotations)
     crowds = sum(a['iscrowd'] for a in annotations)
-    name = repr(person['name']) if person else f'category {rules.person!r}'
+    name = f'category {rules.person!r}'
+    if person:
+        name = f"{person.get('name')!r:.60}"
     return (f"{len(dataset.get('images', []))} images, {len(annotations)} "
             f'annotations of {name} ({labelled} with keypoints, {crowds} '
             f'crowds), {rules.num_keypoints} keypoints each')
@@ -238,13 +240,24 @@ def concerned(report: DataReport) -> Dict[int, List[Tuple[Finding, object]]]:
     Returns:
         By image id; None stands for the image itself.
     """
-    images = {ann['id']: ann['image_id']
-              for ann in report.dataset.get('annotations', ())}
     by_image: Dict[int, List[Tuple[Finding, object]]] = defaultdict(list)
-    for finding in report.findings:
-        for number in finding.ids:
-            if finding.kind.startswith('image'):
-                by_image[number].append((finding, None))
-            elif number in images:
-                by_image[images[number]].append((finding, number))
+    for finding, image, annotation in places(report):
+        by_image[image].append((finding, annotation))
     return by_image
+
+
+def places(report: DataReport
+           ) -> Iterator[Tuple[Finding, int, Optional[int]]]:
+    """Each finding with the ids of an image and an annotation, or None, that
+    it is of; as far as these can be read."""
+    images = {image['id'] for image in report.dataset.get('images', ())}
+    of_annotation = {ann['id']: ann['image_id']
+                     for ann in report.dataset.get('annotations', ())}
+    for finding in report.findings:
+        # of what is refused, ids may be anything
+        ids = [i for i in finding.ids if isinstance(i, (int, float))]
+        if finding.kind.startswith('image'):
+            yield from ((finding, i, None) for i in ids if i in images)
+        else:
+            yield from ((finding, of_annotation[i], i) for i in ids
+                        if i in of_annotation)

@@ -17,7 +17,7 @@ from ..annotations.findings import Finding
 from ..datasets.coco import CheckedCocoDataset
 from ..datasets.loading import LoadCheckedImage
 from ..decoding.masks import rasterize
-from .data_report import DataReport, concerned
+from .data_report import DataReport, concerned, places
 from .visualizer import (BLACK, Skeleton, draw_skeleton, paint_mask,
                          person_colors)
 
@@ -92,17 +92,12 @@ def write_sheet(report: DataReport, path: Union[str, Path],
 def choose_images(report: DataReport, samples: int) -> List[int]:
     """Ids of images: the first of each finding, then evenly among all."""
     images = [image['id'] for image in report.dataset.get('images', ())]
-    of_annotation = {ann['id']: ann['image_id']
-                     for ann in report.dataset.get('annotations', ())}
-    wanted: List[int] = []
-    for finding in report.findings:
-        for number in finding.ids:
-            image = number if finding.kind.startswith('image') else \
-                of_annotation.get(number)
-            if image in images:
-                wanted.append(image)
-                break
-    with_people = set(of_annotation.values())
+    of_finding: Dict[int, int] = {}
+    for finding, image, _ in places(report):
+        of_finding.setdefault(id(finding), image)
+    wanted = list(of_finding.values())
+    with_people = {ann['image_id']
+                   for ann in report.dataset.get('annotations', ())}
     rest = [i for i in images if i in with_people] or images
     if rest:
         steps = np.linspace(0, len(rest) - 1, min(samples, len(rest)))

@@ -3,14 +3,11 @@ import hashlib
 import os.path as osp
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
 
-from PIL import Image
-
 from ..annotations.findings import Finding
-from .loading import FORMATS, ImageFault, LoadCheckedImage, read_header
+from .loading import ImageFault, LoadCheckedImage, read_header
 
 # What is refused of files -> what is said of the images, and the remedy
 FAULTS = dict(
@@ -33,8 +30,6 @@ FAULTS = dict(
         "'color_ignore_orientation' of LoadCheckedImage"),
 )
 SUSPICIONS = dict(
-    cut=('end before their last pixels, which are read as grey',
-         'copy them again, or take them out'),
     turned=('are turned by their EXIF orientation, and their size does not '
             'tell whether they were annotated so', 'look at them in the '
             "sheet; if they were annotated as stored, set color_type="
@@ -42,8 +37,6 @@ SUSPICIONS = dict(
     copies=('have the very content of another image', 'take all but one of '
             'them out, also of the files for validation'),
 )
-# How whole files end; others are looked at once more
-ENDS = (b'\xff\xd9', b'IEND\xaeB`\x82')
 SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 
 
@@ -97,28 +90,12 @@ def _check_file(image: dict, path: str, loader: LoadCheckedImage) -> File:
         return File(image, [error.kind], str(error))
     assert pixels is not None
     content = Path(path).read_bytes()
-    kinds = []
-    if _is_cut(content):
-        kinds.append('cut')
     width, height, orientation = read_header(content, path)
     stored = 'ignore_orientation' in loader.color_type
-    if orientation != 1 and not stored and (
-            pixels['img_shape'][:2] == (height, width)):
-        kinds.append('turned')
-    return File(image, kinds,
+    turned = orientation != 1 and not stored and (
+        pixels['img_shape'][:2] == (height, width))
+    return File(image, ['turned'] * turned,
                 digest=hashlib.blake2b(content, digest_size=16).digest())
-
-
-def _is_cut(content: bytes) -> bool:
-    """Whether OpenCV fills up what a file lacks without an error."""
-    if content.endswith(ENDS):
-        return False
-    try:  # some cameras write more behind the end
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            image.load()
-    except Exception:  # damaged files raise errors of many kinds
-        return True
-    return False
 
 
 def file_findings(files: List[File], folder: str) -> List[Finding]:

@@ -22,6 +22,9 @@ from xtcocotools.cocoeval import COCOeval
 
 from mmpose_ssa.annotations.checks import Rules, check_annotations
 from mmpose_ssa.annotations.reading import parse_json
+from mmpose_ssa.annotations.survey import choose, survey
+from mmpose_ssa.annotations.suspicions import suspect_persons
+from mmpose_ssa.annotations.suspicious_files import suspect_file, suspect_names
 
 SIDE = 40
 RULES = {
@@ -151,3 +154,42 @@ def test_damaged_json(junk, place, bytes_):
             parse_json(content_, 'a.json')
         except ValueError as error:
             assert str(error).startswith('a.json is ')
+
+
+@FAST
+@given(damaged(good_file()))
+def test_damaged_annotations_are_surveyed(file):
+    """To the end; something is refused just where the check refuses."""
+    survey_outcome(file)
+
+
+@pytest.mark.slow
+@SLOW
+@given(damaged(good_file()))
+def test_damaged_annotations_are_surveyed_at_length(file):
+    survey_outcome(file)
+
+
+def survey_outcome(file):
+    rules = RULES['training']
+    try:
+        check_annotations(file, 'a.json', rules)
+        refused = False
+    except ValueError:
+        refused = True
+    checked, found = survey(file, 'a.json', rules)
+    kinds = [f.kind for f in found if f.level == 'refused']
+    assert bool(kinds) == refused or kinds == ['nobody']
+    assert all(len(str(f)) < 800 and '\n' not in str(f) for f in found)
+    choose(file)
+    if checked is None:
+        return event('nothing can be read')
+    # what is left is right
+    again = check_annotations(checked.dataset, 'a.json', rules)
+    assert len(again.dataset['images']) == len(checked.dataset['images'])
+    found = suspect_persons(checked.dataset)
+    found += suspect_file(checked.dataset, ['a', 'b'])
+    found += suspect_names(checked.person, 2, ['a', 'b'], [(0, 1)])
+    for finding in found:
+        assert len(str(finding)) < 800 and '\n' not in str(finding)
+        event(f'{finding.level} {finding.kind}')

@@ -5,6 +5,7 @@ import pytest
 from factories import content, keypoint_table, person, without
 
 from mmpose_ssa.annotations.checks import Rules
+from mmpose_ssa.annotations.findings import Finding
 from mmpose_ssa.annotations.survey import choose, survey
 
 RULES = Rules(17, 'person', ('bbox', 'keypoints', 'segmentation'),
@@ -52,6 +53,11 @@ def test_a_line_has_count_example_and_remedy():
     assert str(said(given)[1]['bbox']) == (
         'refused: 1 of 2 annotations whose bbox is not a list of four numbers '
         '(id 2): write x, y, width and height in pixels')
+
+
+def test_a_line_is_one_line():
+    line = Finding('note', 'x', 'a\nb', '\x1b[31m', 'ü')
+    assert str(line) == 'note: a\\nb (\\x1b[31m): ü'
 
 
 @pytest.mark.parametrize('given', [[], {}, None, 'x', dict(images=[]),

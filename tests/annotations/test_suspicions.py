@@ -22,7 +22,8 @@ def kinds(*annotations, sizes=None, **options):
 
 def test_a_good_person():
     assert kinds(person(POINTS)) == {}
-    assert kinds(person(POINTS, iscrowd=1)) == {}
+    # a crowd is annotated roughly
+    assert kinds(person(POINTS, iscrowd=1, segmentation=FAR, area=9.)) == {}
     assert kinds() == {}
 
 
@@ -101,6 +102,22 @@ def test_a_normalised_person_is_said_to_be_that_alone():
     assert kinds(small) == {'normalised': [3]}
     # in an image of four pixels they may be pixels
     assert 'normalised' not in kinds(small, sizes={1: (4, 4)})
+
+
+def test_zeros_are_not_said_to_be_normalised():
+    flat = keypoint_table([(0, 0), (0, 0)]).ravel().tolist()
+    assert set(kinds(person(POINTS, keypoints=flat))) >= {'zero'}
+    assert 'normalised' not in kinds(person(POINTS, keypoints=flat))
+
+
+@pytest.mark.parametrize('size, x, expected', [
+    (1, 33, False), (1, 35, True),  # 1.5 and 3.5 pixels beside; 2 of 24
+    (4, 132, False), (4, 134, True)])  # 4.5 and 6.5; a twentieth of 96
+def test_how_far_beside_a_mask_a_keypoint_may_lie(size, x, expected):
+    box = [side * size for side in (18, 18, 32, 42)]
+    points = [(x, y * size) for y in (20, 30, 40)]
+    found = kinds(person(points, box=box), sizes={1: (400, 400)})
+    assert ('beside_mask' in found) == expected
 
 
 def test_annotations_that_repeat_others():

@@ -57,6 +57,14 @@ def test_sides_exchanged():
     assert 'in 35 of 100' in kinds(mixed)['sides'].text
 
 
+def test_only_pairs_that_are_whole_tell_the_sides():
+    points = [(50, 10, 2), (30, 30, 2), (70, 30, 2), (60, 90, 2), (0, 0, 0)]
+    given = content([person(points, n, n, kinds=5) for n in range(1, 21)],
+                    {n: (100, 100) for n in range(1, 21)})
+    found = kinds(given, [*NAMES, 'left_foot', 'right_foot'])
+    assert 'in 0 of 100 pairs' in found['sides'].text
+
+
 def test_a_keypoint_that_nobody_has():
     found = kinds(many([FACING[0], FACING[1], (0, 0, 0)]))['never']
     assert found.example == 'right_hand' and found.text.startswith('1 of 3')

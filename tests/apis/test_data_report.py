@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from factories import (TINY, content, noise, person, rectangle, without,
                        write_images, write_scenes)
+from PIL import Image
 
 from mmpose_ssa.apis.data_report import check_data, concerned
 
@@ -130,6 +131,18 @@ def test_a_config_of_another_data_set_is_refused(folder):
         "train_dataloader = dict(dataset=dict(type='CocoDataset'))"))
     with pytest.raises(ValueError, match='CocoDataset: give a config'):
         report(folder, PEOPLE, plain)
+
+
+def test_images_are_loaded_as_the_config_loads_them(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (80, 64)).save(folder / '2.png', exif=exif)
+    assert 'image_orientation' in report(folder, PEOPLE)[1]
+    stored = config(folder, (
+        '_base_.train_dataloader.dataset.pipeline[0].color_type = '
+        '"color_ignore_orientation"\n'
+        'train_dataloader = _base_.train_dataloader\n'))
+    assert 'image_orientation' not in report(folder, PEOPLE, stored)[1]
 
 
 # --- categories -------------------------------------------------------------

@@ -6,7 +6,10 @@ import re
 import cv2
 import numpy as np
 import pytest
+from annotations.test_fuzz import good_file
+from damage import FAST, damaged
 from factories import TINY, content, person, rectangle, write_scenes
+from hypothesis import given, settings
 
 from mmpose_ssa.apis.data_report import check_data
 from mmpose_ssa.apis.data_sheet import (SIDE, choose_images, draw_annotations,
@@ -166,3 +169,18 @@ def test_targets_are_drawn_where_they_are():
     cells[0, 1] = cells[2, 2] = cells[3, 0] = 100
     assert (cells == 100).all()
     assert (results['img'] == 100).all()
+
+
+@settings(FAST, max_examples=100)
+@given(damaged(good_file()))
+def test_damaged_data_get_a_page(tmp_path_factory, file):
+    """Or are no JSON at all; images are those of the good file."""
+    folder = tmp_path_factory.mktemp('damaged')
+    cv2.imwrite(str(folder / '1.png'), np.zeros((40, 40, 3), np.uint8))
+    cv2.imwrite(str(folder / '2.png'), np.zeros((30, 40, 3), np.uint8))
+    (folder / 'a.json').write_text(json.dumps(file))
+    report = check_data(folder / 'a.json', folder)
+    assert write_sheet(report, folder / 's.html') == []
+    page = (folder / 's.html').read_text()
+    assert page.count('<figure>') == min(
+        24, len(choose_images(report, 24))) and page.endswith('</html>\n')

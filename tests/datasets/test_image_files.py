@@ -1,9 +1,7 @@
 """The files of an annotation file, as training would load them."""
-import io
 import os
 
 import cv2
-import numpy as np
 import pytest
 from factories import noise
 from PIL import Image
@@ -75,15 +73,14 @@ def test_the_orientation_that_the_config_takes(tmp_path, pixels):
     assert found(tmp_path, stored, half, loader=plain) == {}
 
 
-@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'webp', 'tiff'])
 def test_a_file_that_ends_early(tmp_path, pixels, suffix):
-    """OpenCV makes it grey and says nothing."""
     whole = cv2.imencode(f'.{suffix}', pixels)[1].tobytes()
-    (tmp_path / f'1.{suffix}').write_bytes(whole[:len(whole) * 2 // 3])
+    (tmp_path / f'1.{suffix}').write_bytes(whole[:len(whole) * 9 // 10])
     (tmp_path / f'2.{suffix}').write_bytes(whole + bytes(100))  # of a camera
     said = found(tmp_path, entry(1, f'1.{suffix}'), entry(2, f'2.{suffix}'))
-    ids = {kind: f.ids for kind, f in said.items()}
-    assert ids in (dict(image_cut=[1]), dict(image_unreadable=[1]))
+    assert {kind: f.ids for kind, f in said.items()} == dict(
+        image_unreadable=[1])
 
 
 def test_copies(tmp_path, pixels):
@@ -112,13 +109,3 @@ def test_a_link_to_nowhere_and_an_endless_file(tmp_path):
     said = found(tmp_path, entry(1, '1.png'), entry(2, '2.png'))
     assert said['image_unreadable'].ids == [1]
     assert said['image_missing'].ids == [2]
-
-
-def test_pillow_reads_what_is_said_to_be_whole(pixels):
-    """The ends that are taken for whole files are those of both formats."""
-    from mmpose_ssa.datasets.image_files import ENDS
-    for kind, end in zip(('JPEG', 'PNG'), ENDS):
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, kind)
-        assert stream.getvalue().endswith(end)
-        assert np.asarray(Image.open(stream)).shape == pixels.shape
