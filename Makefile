@@ -87,8 +87,11 @@ $(stamps)/test: requirements/test.txt $(stamps)/mmpose
 	$(pip_install) -r $<
 	@touch $@
 
-$(stamps)/package: setup.cfg pyproject.toml $(stamps)/test
-	$(pip_install) --no-deps --no-build-isolation -e .
+$(stamps)/package: setup.cfg pyproject.toml setup.py tools/link_mim.py \
+		$(stamps)/test
+	$(pip_install) --no-deps --no-build-isolation \
+	    --config-settings editable_mode=compat -e .
+	$(python) tools/link_mim.py
 	@touch $@
 
 $(stamps)/docs: requirements/docs.txt $(stamps)/package

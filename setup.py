@@ -1,7 +1,8 @@
-"""Adds what `mim` and `SSAInferencer` look for: configs and weights.
+"""Adds what `mim` and `SSAInferencer` look for: configs, tools and weights.
 
 They go into the folder `.mim` of an installed package. In an editable
-installation they are found beside the package.
+installation `SSAInferencer` finds them beside the package, and `mim` where
+tools/link_mim.py links them.
 """
 import shutil
 from pathlib import Path
@@ -9,8 +10,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUNDLED = ('configs', 'weights/ssa_demo.pth', 'weights/ssa_photos.pth',
-           'model-index.yml')
+BUNDLED = ('configs', 'tools', 'weights', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):

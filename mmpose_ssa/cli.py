@@ -10,6 +10,10 @@ from . import __version__
 COMMANDS = {
     'predict': 'predict',
     'export': 'export',
+    'diagnose': 'diagnose',
+    'refine': 'refine',
+    'synthesize': 'synthesize',
+    'run': 'run',
     'check-data': 'check_data',
 }
 

@@ -169,7 +169,7 @@ def test_what_is_installed_without_requirements_stands_apart():
 
 
 def test_a_wheel_brings_configs_and_the_bundled_weights(tmp_path):
-    for name in ('configs', 'mmpose_ssa', 'weights'):
+    for name in ('configs', 'mmpose_ssa', 'tools', 'weights'):
         shutil.copytree(ROOT / name, tmp_path / 'source' / name)
     for name in ('LICENSE', 'README.md', 'model-index.yml', 'pyproject.toml',
                  'setup.cfg', 'setup.py'):
@@ -182,7 +182,8 @@ def test_a_wheel_brings_configs_and_the_bundled_weights(tmp_path):
     wheel, = tmp_path.glob('*.whl')
     held = set(zipfile.ZipFile(wheel).namelist())
     for name in ('configs/_base_/ssa.py', 'configs/demo/ssa_demo.py',
-                 'model-index.yml', 'weights/ssa_demo.pth'):
+                 'model-index.yml', 'weights/ssa_demo.pth', 'tools/train.py',
+                 'tools/shared/tables.py'):
         assert f'mmpose_ssa/.mim/{name}' in held
     modules = {str(path.relative_to(ROOT)) for path in FOLDER.rglob('*.py')}
     assert modules == {name for name in held
@@ -207,7 +208,7 @@ esac
 @pytest.fixture
 def make(tmp_path):
     """Runs `make setup` in a copy; returns its exit status and pip's calls."""
-    for name in ('Makefile', 'setup.cfg', 'pyproject.toml'):
+    for name in ('Makefile', 'setup.cfg', 'setup.py', 'pyproject.toml'):
         shutil.copy(ROOT / name, tmp_path)
     for name in ('requirements', 'tools'):
         shutil.copytree(ROOT / name, tmp_path / name)
@@ -239,7 +240,8 @@ RUNTIME = '-r requirements/runtime.txt'
 MMPOSE = '--no-deps -r requirements/mmpose.txt'
 MMCV = '--no-deps -r requirements/mmcv.txt'
 TEST = '-r requirements/test.txt'
-PACKAGE = '--no-deps --no-build-isolation -e .'
+PACKAGE = ('--no-deps --no-build-isolation '
+           '--config-settings editable_mode=compat -e .')
 
 
 def test_set_up_goes_through_its_stages_once(make):

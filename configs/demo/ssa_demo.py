@@ -1,5 +1,5 @@
 # A thin SSA for CPUs and synthetic people: two ResNet stages, stride 8, 160 px
-# Data: python tools/synthesize.py data/synthetic --size 160 --max-people 3
+# Data: mmpose-ssa synthesize data/synthetic --size 160 --max-people 3
 #           --min-height 0.6 --train 12000 --val 300
 _base_ = ['../_base_/ssa.py']
 from mmpose_ssa.engine.config import refit

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import refine
 import torch
 from factories import (COCO_NAMES, TINY, TOPDOWN, noise, person, random_model,
                        refusal, save_weights, write_annotations, write_images)
@@ -15,6 +14,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import METRICS
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mmpose_ssa import cli
 from mmpose_ssa.annotations.segmentations import run_lengths
 from mmpose_ssa.apis.inferencer import SSAInferencer
 from mmpose_ssa.apis.refined_results import (check_places, refine_results,
@@ -59,7 +59,7 @@ def data(tmp_path_factory, weights):
 
 
 def command(*arguments):
-    refine.main(list(map(str, arguments)))
+    cli.main(['refine', *map(str, arguments)])
 
 
 def keypoints(results):
@@ -406,7 +406,7 @@ def test_arguments_are_checked_before_the_work(tmp_path, capsys, data,
 
 
 def refuse(capsys, words, *arguments):
-    message = refusal(capsys, refine.main, *arguments)
+    message = refusal(capsys, cli.main, 'refine', *arguments)
     assert re.search(words, message.replace('\n', ' ')), message
 
 

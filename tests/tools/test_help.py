@@ -5,7 +5,9 @@ import sys
 
 from factories import ROOT
 
-TOOLS = sorted(path.stem for path in (ROOT / 'tools').glob('*.py'))
+# but for MMPose's own, which `mim` runs
+TOOLS = sorted({path.stem for path in (ROOT / 'tools').glob('*.py')}
+               - {'train', 'test'})
 
 ASK = f"""
 import contextlib, importlib, io, sys

@@ -2,10 +2,11 @@
 import json
 
 import cv2
-import diagnose
 import numpy as np
 import pytest
 from factories import refusal
+
+from mmpose_ssa import cli
 
 NAMES = ['nose', 'left_eye', 'right_eye']
 POINTS = np.array([(50, 90), (80, 10), (20, 10)], float)
@@ -42,7 +43,7 @@ def files(tmp_path):
 
 
 def command(*arguments):
-    diagnose.main(list(map(str, arguments)))
+    cli.main(['diagnose', *map(str, arguments)])
 
 
 def both(files):
@@ -149,7 +150,7 @@ def test_other_areas_and_sigmas(capsys, files):
     (dict(arguments=['--sigmas', '1', '1']), '3 keypoints need as many'),
     (dict(arguments=['--area-range', '1', '2']), 'has an area in [1.0, 2.0]'),
     (dict(arguments=['--labels', 'a', 'b']), '1 results need as many differ'),
-    (dict(arguments=['--out', diagnose.__file__]), 'File exists'),
+    (dict(arguments=['--out', cli.__file__]), 'File exists'),
 ])
 def test_mistakes_are_told_with_their_cure(capsys, files, change, message):
     one, _, truth = both(files)
@@ -157,10 +158,10 @@ def test_mistakes_are_told_with_their_cure(capsys, files, change, message):
     one.write_text(change.get('results', one.read_text()) or '')
     if 'results' in change and change['results'] is None:
         one.unlink()
-    assert message in refusal(capsys, diagnose.main, one, truth,
+    assert message in refusal(capsys, cli.main, 'diagnose', one, truth,
                               *change.get('arguments', []))
 
 
 def test_annotations_alone_are_not_enough(capsys, files):
-    assert 'ANNOTATIONS' in refusal(capsys, diagnose.main,
+    assert 'ANNOTATIONS' in refusal(capsys, cli.main, 'diagnose',
                                     files / 'truth.json')

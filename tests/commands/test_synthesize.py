@@ -3,15 +3,16 @@ import json
 import re
 
 import pytest
-import synthesize
 from factories import refusal
+
+from mmpose_ssa import cli
 
 
 def test_the_command_writes_and_says_what(tmp_path, capsys):
     command = [str(tmp_path), '--train', '2', '--val', '1', '--size', '96',
                '--workers', '1', '--max-people', '1', '--min-height', '.6',
                '--seed', '3']
-    synthesize.main(command)
+    cli.main(['synthesize', *command])
     said = capsys.readouterr().out
     persons = 0
     for split, images in (('train', 2), ('val', 1)):
@@ -22,13 +23,13 @@ def test_the_command_writes_and_says_what(tmp_path, capsys):
         persons += sum(not annotation['iscrowd']
                        for annotation in content['annotations'])
     assert f'{tmp_path}: 3 images (3 new), {persons} person' in said
-    synthesize.main(command)
+    cli.main(['synthesize', *command])
     assert '3 images (0 new)' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('option, value', [
     ('--train', '-1'), ('--max-people', '6'), ('--min-height', '2.0')])
 def test_mistakes_are_named(tmp_path, capsys, option, value):
-    said = refusal(capsys, synthesize.main, tmp_path, option, value)
+    said = refusal(capsys, cli.main, 'synthesize', tmp_path, option, value)
     assert re.match(f'{option[2:].replace("-", "_")} is {value}', said)
     assert not list(tmp_path.iterdir())

@@ -1,22 +1,17 @@
-"""Refine COCO keypoint results with any top-down model of MMPose.
+"""refine keypoint results
 
-    python tools/refine.py predictions/predictions.json \
-        --topdown configs/transpose/transpose_r_a4_coco-256x192.py \
-        work_dirs/transpose_r_a4_coco-256x192/epoch_230.pth \
-        --img-dir data/coco/val2017 --out refined.json \
-        --ann-file data/coco/annotations/person_keypoints_val2017.json
+Refine COCO keypoint results with any top-down model of MMPose.
 
-RESULTS.json is what mmpose-ssa predict writes, masks included, or a test with
-``CocoMetric(outfile_prefix=...)``; the masks that ``PersonMaskMetric`` writes
+RESULTS.json is what `mmpose-ssa predict` writes, masks included, or a test
+with CocoMetric(outfile_prefix=...); the masks that PersonMaskMetric writes
 beside it are given by --masks.
 """
 import argparse
 from pathlib import Path
-from typing import Optional, Sequence
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `refine`."""
     parser.add_argument('results', metavar='RESULTS.json',
                         help='keypoint results in COCO format')
     parser.add_argument('--topdown', required=True, nargs=2,
@@ -38,15 +33,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--batch-size', type=int, default=32,
                         help='boxes at a time (default: 32)')
     parser.add_argument('--device', default='cpu', help='default: cpu')
-    return parser
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Read, refine, write, and print AP before and after."""
-    # here: --help need not wait for them
-    from mmpose_ssa.apis import refined_results as refining
-    from mmpose_ssa.engine.loading import check_device, check_files
-    from mmpose_ssa.models.refiner import Refiner
+    from ..apis import refined_results as refining
+    from ..engine.loading import check_device, check_files
+    from ..models.refiner import Refiner
     check_device(args.device)
     check_files(*args.topdown)
     check_out(args.out)
@@ -71,6 +64,7 @@ def run(args: argparse.Namespace) -> None:
     if before and len(files) < len(annotations['images']):
         print(f'of all {len(annotations["images"])} images of '
               f'{args.ann_file}, of which the results have {len(files)}')
+    return 0
 
 
 def check_out(out: str) -> None:
@@ -87,16 +81,3 @@ def print_table(before: dict, after: dict) -> None:
     if before:
         print(tabulate([[name, before[name], after[name]] for name in before],
                        ['', 'before', 'after'], floatfmt='.3f'))
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        run(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-
-
-if __name__ == '__main__':
-    main()

@@ -1,18 +1,13 @@
-"""Make a data set of synthetic people in COCO format.
+"""make synthetic people
 
-    python tools/synthesize.py OUT --train 2000 --val 200 --size 320
+Make a data set of synthetic people in COCO format.
 """
 import argparse
 import time
-from typing import Optional, Sequence
-
-from tqdm import tqdm
-
-from mmpose_ssa.synthetic.dataset import write_dataset
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `synthesize`."""
     parser.add_argument('out', help="folder to write, in COCO's layout")
     parser.add_argument('--train', type=int, default=2000,
                         help='training images (default: 2000)')
@@ -29,12 +24,13 @@ def make_parser() -> argparse.ArgumentParser:
                         help='the same seed gives the same data (default: 0)')
     parser.add_argument('--workers', type=int, default=2,
                         help='processes (default: 2)')
-    return parser
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = make_parser()
-    args = parser.parse_args(argv)
+def run(args: argparse.Namespace) -> int:
+    """Draw, and say what."""
+    from tqdm import tqdm
+
+    from ..synthetic.dataset import write_dataset
     begin = time.perf_counter()
     with tqdm(unit='img', delay=.5) as bar:
 
@@ -42,19 +38,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             bar.total = total
             bar.update()
 
-        try:
-            result = write_dataset(args.out, args.train, args.val, args.size,
-                                   args.seed, args.workers, progress,
-                                   args.max_people, args.min_height)
-        except (ValueError, OSError) as error:
-            bar.close()
-            parser.error(str(error))
+        result = write_dataset(args.out, args.train, args.val, args.size,
+                               args.seed, args.workers, progress,
+                               args.max_people, args.min_height)
     persons, seconds = result['persons'], time.perf_counter() - begin
     print(f'{args.out}: {result["images"]} images ({result["new"]} new), '
           f'{persons} person{"s" * (persons != 1)}, '
           f'{result["overlapping"] / max(persons, 1):.0%} overlap another, '
           f'{seconds:.1f} s')
-
-
-if __name__ == '__main__':
-    main()
+    return 0

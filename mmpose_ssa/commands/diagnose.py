@@ -1,16 +1,14 @@
-"""Diagnose the errors of keypoint results: kinds and cost (Fig. 4).
+"""tell the errors of keypoint results
 
-    python tools/diagnose.py ssa.keypoints.json dekr.keypoints.json \
-        data/coco/annotations/person_keypoints_val2017.json --out diagnosis
+Diagnose the errors of COCO keypoint results: kinds and cost (Fig. 4).
 """
 import argparse
 import json
 from pathlib import Path
-from typing import Optional, Sequence
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `diagnose`."""
     parser.add_argument('results', nargs='+', metavar='RESULTS',
                         help="COCO results, as CocoMetric's *.keypoints.json")
     parser.add_argument('annotations', metavar='ANNOTATIONS',
@@ -29,12 +27,11 @@ def make_parser() -> argparse.ArgumentParser:
                         'CrowdPose has')
     parser.add_argument('--person', metavar='NAME', help='the category, if '
                         'several have keypoints')
-    return parser
 
 
 def read(path: str, check, *arguments):
     """What ``check`` makes of a JSON file; its errors name the file."""
-    from mmpose_ssa.annotations.reading import read_json
+    from ..annotations.reading import read_json
     content = read_json(path)
     try:
         return check(content, *arguments)
@@ -42,12 +39,11 @@ def read(path: str, check, *arguments):
         raise ValueError(f'{path}: {error}') from error
 
 
-def run(args: argparse.Namespace) -> str:
-    """Diagnose, write what is asked for, and return the tables."""
-    # here: --help need not wait for them
-    from mmpose_ssa.apis.diagnosis_report import as_json, draw_chart, tables
-    from mmpose_ssa.diagnosis.evaluator import Evaluator
-    from mmpose_ssa.diagnosis.results import read_results, read_truth
+def run(args: argparse.Namespace) -> int:
+    """Diagnose, write what is asked for, and print the tables."""
+    from ..apis.diagnosis_report import as_json, draw_chart, tables
+    from ..diagnosis.evaluator import Evaluator
+    from ..diagnosis.results import read_results, read_truth
     labels = args.labels or [
         Path(path).name.replace('.json', '').replace('.keypoints', '')
         for path in args.results
@@ -68,17 +64,5 @@ def run(args: argparse.Namespace) -> str:
         (args.out / 'diagnosis.json').write_text(json.dumps(
             {label: as_json(d) for label, d in diagnoses.items()}))
         draw_chart(diagnoses, args.out / 'diagnosis.png')
-    return text
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    try:
-        print(run(args))
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-
-
-if __name__ == '__main__':
-    main()
+    print(text)
+    return 0

@@ -1,0 +1,54 @@
+"""Scripts of other packages, found and run."""
+import subprocess
+import sys
+
+import pytest
+from factories import ROOT
+
+from mmpose_ssa.engine.scripts import find_script
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / 'some_package/.mim/demo'
+    folder.mkdir(parents=True)
+    (tmp_path / 'some_package/__init__.py').touch()
+    (folder / 'neighbour.py').write_text('VALUE = 7\n')
+    (folder / 'show_demo.py').write_text(
+        'import sys\nfrom neighbour import VALUE\nimport mmcv.ops\n'
+        'print(__name__, VALUE, sys.argv[1:])\n')
+    (folder / 'failing.py').write_text('open("no such file")\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_scripts_are_found_in_the_package(package):
+    assert find_script('some_package', 'demo/show_demo.py') == (
+        package / 'some_package/.mim/demo/show_demo.py')
+    with pytest.raises(FileNotFoundError, match=(
+            'no script show_demo.py: did you mean demo/show_demo.py')):
+        find_script('some_package', 'show_demo.py')
+    with pytest.raises(FileNotFoundError, match='no script x.py: look into'):
+        find_script('some_package', 'x.py')
+    with pytest.raises(ImportError, match='no_such_package is not installed'):
+        find_script('no_such_package', 'demo/show_demo.py')
+
+
+def run(package, *arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'mmpose_ssa', 'run', *arguments], text=True,
+        capture_output=True, cwd=package, env=dict(
+            PYTHONPATH=f'{ROOT}:{package}', PATH='/usr/bin'))
+
+
+def test_a_script_runs_as_the_main_program_with_operators(package):
+    done = run(package, 'some_package', 'demo/show_demo.py', '--x', '3')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "__main__ 7 ['--x', '3']"
+
+
+def test_an_error_of_the_script_is_shown_with_its_traceback(package):
+    done = run(package, 'some_package', 'demo/failing.py')
+    assert done.returncode == 1
+    assert 'failing.py", line 1' in done.stderr
+    assert 'no such file' in done.stderr and 'usage' not in done.stderr
