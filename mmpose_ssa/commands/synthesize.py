@@ -13,6 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='training images (default: 2000)')
     parser.add_argument('--val', type=int, default=200,
                         help='validation images (default: 200)')
+    parser.add_argument('--videos', type=int, metavar='N',
+                        help='make N videos of people who walk, with '
+                        'track_id, instead of images')
+    parser.add_argument('--frames', type=int, default=48,
+                        help='of each video (default: 48)')
     parser.add_argument('--size', type=int, default=320,
                         help='width and height in pixels (default: 320)')
     parser.add_argument('--max-people', type=int, default=5,
@@ -30,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw, and say what."""
     from tqdm import tqdm
 
-    from ..synthetic.dataset import write_dataset
+    from ..synthetic import write_dataset, write_videos
     begin = time.perf_counter()
     with tqdm(unit='img', delay=.5) as bar:
 
@@ -38,6 +43,12 @@ def run(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update()
 
+        if args.videos is not None:
+            made = write_videos(args.out, args.videos, args.frames, args.size,
+                                args.seed, args.max_people, progress=progress)
+            print(f'{args.out}: ' + ', '.join(
+                f'{number} {name}' for name, number in made.items()))
+            return 0
         result = write_dataset(args.out, args.train, args.val, args.size,
                                args.seed, args.workers, progress,
                                args.max_people, args.min_height)

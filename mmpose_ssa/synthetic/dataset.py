@@ -204,7 +204,7 @@ def _draw_image(job: _Job) -> _Record:
                             [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not ok:
         raise RuntimeError(f'OpenCV could not encode image {name}')
-    _write_atomically(job.root / f'{job.split}2017' / name, data.tobytes())
+    write_atomically(job.root / f'{job.split}2017' / name, data.tobytes())
     height, width = scene.image.shape[:2]
     image = dict(id=image_id, file_name=name, width=width, height=height,
                  license=1)
@@ -232,12 +232,12 @@ def _write_annotations(root: Path, split: str, plan: dict,
         licenses=[dict(id=1, name='Apache License 2.0', url='')],
         images=[record.image for record in records], annotations=annotations,
         categories=[category])
-    _write_atomically(_annotation_path(root, split),
+    write_atomically(_annotation_path(root, split),
                       json.dumps(content).encode())
     return tally
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees all of it or none."""
     part = path.with_name(path.name + '.part')
     part.unlink(missing_ok=True)  # it could be a link to another file

@@ -94,7 +94,7 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
     masks = np.zeros((2, len(shown), size, size), bool)
     for i, person in enumerate(shown):
         masks[:, i] = person.silhouette, person.visible
-    return Scene(_photograph(rng, canvas), annotations, masks[0], masks[1],
+    return Scene(photograph(rng, canvas), annotations, masks[0], masks[1],
                  np.array([person.yaw for person in shown]))
 
 
@@ -230,15 +230,23 @@ def _draw_occluder(rng: np.random.Generator, canvas: np.ndarray,
     return covered_mask(canvas, paint(canvas, shape, texture))
 
 
-def _photograph(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Add light, blur and sensor noise; returns (H, W, 3) uint8."""
+def photograph(rng: np.random.Generator, canvas: np.ndarray,
+               grain: Optional[np.random.Generator] = None) -> np.ndarray:
+    """Add light, blur and sensor noise; returns (H, W, 3) uint8.
+
+    Args:
+        rng: Source of light, blur, and the strength of the noise.
+        canvas: (H, W, 3) float32.
+        grain: Source of the noise, so that it differs between the frames of
+            a video; ``rng`` by default.
+    """
     size = len(canvas)
     light = cv2.resize(rng.uniform(.75, 1.2, (2, 2)).astype(np.float32),
                        (size, size), interpolation=cv2.INTER_LINEAR)
     canvas = canvas * light[..., None]
     if rng.random() < .25:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(.4, .9))
-    noise = rng.standard_normal(canvas.shape, np.float32)
+    noise = (grain or rng).standard_normal(canvas.shape, np.float32)
     canvas = canvas + noise * np.float32(rng.uniform(0, 9))
     return np.clip(np.round(canvas), 0, 255).astype(np.uint8)
 

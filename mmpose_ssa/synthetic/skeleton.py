@@ -9,7 +9,7 @@ and head have frames of their own, with the same axes as the body's.
 Angles are in degrees.
 """
 from dataclasses import dataclass
-from typing import NamedTuple, Tuple
+from typing import Any, NamedTuple, Tuple
 
 import numpy as np
 
@@ -129,13 +129,60 @@ def random_skeleton(rng: np.random.Generator) -> Skeleton:
     look = trunk @ rotation(yaw=rng.normal(0, 18), pitch=rng.normal(0, 10),
                             roll=rng.normal(0, 7))
 
+    leading = rng.choice([-1, 1])  # side of the leg that is ahead in a walk
+    step = leading if name == 'walk' else 0
+    return _assembled(rng, name, build, (pose, pose), step, trunk, turn, look,
+                      float(yaw))
+
+
+def walking_skeleton(seed: Any, phase: float, yaw: float) -> Skeleton:
+    """A person at one moment of a walk.
+
+    Args:
+        seed: Who it is, as ``numpy.random.default_rng`` takes it: build and
+            bearing are the same at every phase.
+        phase: Of the stride in radians; 2 pi is a step of each leg, and at 0
+            the left leg is ahead.
+        yaw: Where the person walks, in degrees: 0 to the viewer, 90 to the
+            right of the image.
+
+    Returns:
+        Skeleton: In the view frame, in units of the standing height.
+    """
+    rng = np.random.default_rng(seed)
+    build = _random_build(rng)
+    leg, arm = rng.uniform(20, 30), rng.uniform(12, 30)  # swings
+    lift, elbow = rng.uniform(30, 50), rng.uniform(10, 45)
+    trunk = rotation(pitch=rng.uniform(-2, 10), roll=rng.normal(0, 2))
+    turn = rotation(pitch=rng.uniform(-3, 10)) @ rotation(yaw)
+    look = trunk @ rotation(yaw=rng.normal(0, 10), pitch=rng.normal(0, 6))
+
+    def pose(angle: float) -> _Pose:
+        ahead = np.cos(angle)
+        # a leg that swings forward is bent, or its foot would drag
+        bend = 6 + lift * max(0., -np.sin(angle))
+        return _Pose(1., (leg * ahead + 4, ) * 2, (2, 2), (bend, bend),
+                     (-arm * ahead, ) * 2, (82, 82), (elbow, elbow), (0, 0))
+
+    return _assembled(rng, 'walk', build, (pose(phase), pose(phase + np.pi)),
+                      0, trunk, turn, look, float(yaw))
+
+
+def _assembled(rng: np.random.Generator, name: str, build: _Build,
+               poses: Tuple[_Pose, _Pose], leading: int, trunk: np.ndarray,
+               turn: np.ndarray, look: np.ndarray, yaw: float) -> Skeleton:
+    """The skeleton of a pose of each side, left and right.
+
+    ``leading`` is the side of the leg ahead, 1 left, -1 right, 0 neither;
+    ``trunk``, ``turn`` and ``look`` are (3, 3): trunk to body frame, body to
+    view frame, head to body frame.
+    """
     joints, (hands, heels, toes) = np.zeros((17, 3)), np.zeros((3, 2, 3))
     neck = trunk @ (0, -.29, 0)
     head = neck + trunk @ (0, -.035, .01) + look @ (0, -build.skull * .9, 0)
     joints[:5] = head + build.skull * _FACE @ look.T
-    leading = rng.choice([-1, 1])  # side of the leg that is ahead in a walk
-    for i, side in enumerate((1, -1)):  # x is positive on the left
-        step = side * leading if name == 'walk' else 0
+    for i, (side, pose) in enumerate(zip((1, -1), poses)):
+        step = side * leading  # x is positive on the left
         hip, knee, ankle, heels[i], toes[i] = _leg(rng, pose, build, side,
                                                    step)
         shoulder, elbow, wrist, hands[i] = _arm(rng, pose, build, side, step,
@@ -145,7 +192,7 @@ def random_skeleton(rng: np.random.Generator) -> Skeleton:
                           for pair in (hands, heels, toes))
     return Skeleton(joints @ turn.T, turn @ neck, turn @ head, hands, heels,
                     toes, build.skull, turn, turn @ trunk, turn @ look, name,
-                    float(yaw))
+                    yaw)
 
 
 def _random_build(rng: np.random.Generator) -> _Build:

@@ -33,3 +33,16 @@ def test_mistakes_are_named(tmp_path, capsys, option, value):
     said = refusal(capsys, cli.main, 'synthesize', tmp_path, option, value)
     assert re.match(f'{option[2:].replace("-", "_")} is {value}', said)
     assert not list(tmp_path.iterdir())
+
+
+def test_videos(tmp_path, capsys):
+    cli.main(['synthesize', str(tmp_path), '--videos', '1', '--frames', '3',
+              '--size', '96', '--max-people', '1'])
+    assert f'{tmp_path}: 1 videos, 3 images, ' in capsys.readouterr().out
+    content = json.loads((
+        tmp_path / 'annotations/person_keypoints_video.json').read_text())
+    assert {a['track_id'] for a in content['annotations']} <= {101}
+    assert (tmp_path / 'video/000001/000002.jpg').is_file()
+    said = refusal(capsys, cli.main, 'synthesize', tmp_path / 'none',
+                   '--videos', '0')
+    assert 'videos is 0' in said
