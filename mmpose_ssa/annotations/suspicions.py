@@ -176,10 +176,9 @@ def _corners(p: Person) -> bool:
     if p.box is None or not _outside(np.reshape(p.box, (2, 2)), p.size):
         return False
     low, high = np.reshape(p.ann['bbox'], (2, 2))
-    around = (p.points >= low - SLACK).all() and (
-        p.points <= high + SLACK).all()
-    return bool(around and (low < high).all()) and not _outside(
-        np.stack([low, high]), p.size)
+    if (low >= high).any() or _outside(np.stack([low, high]), p.size):
+        return False
+    return not len(p.points) or bool(_inside(p.points, low, high) > .5)
 
 
 def _box_empty(p: Person) -> bool:
@@ -190,10 +189,14 @@ def _beside_box(p: Person) -> bool:
     if p.box is None or not len(p.in_sight) or _box_empty(p):
         return False
     low, high = np.reshape(p.box, (2, 2))
+    return _inside(p.in_sight, low, high) < .5
+
+
+def _inside(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    """Of keypoints those in a box or just beside it, as a share."""
     margin = BESIDE * (high - low).max() + SLACK
-    points = p.in_sight
     inside = (points >= low - margin) & (points <= high + margin)
-    return bool(inside.all(axis=1).mean() < .5)
+    return float(inside.all(axis=1).mean())
 
 
 def _mask_empty(p: Person) -> bool:

@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from pathlib import Path
 from typing import (Callable, Dict, Iterable, Iterator, List, NamedTuple,
-                    Optional, Sequence, Tuple, Union)
+                    Optional, Tuple, Union)
 
 import numpy as np
 from mmengine.registry import init_default_scope
@@ -20,12 +20,13 @@ from ..annotations.suspicious_files import (side_pairs, suspect_file,
                                             suspect_names)
 from ..datasets.coco import CheckedCocoDataset
 from ..datasets.image_files import File, check_files, file_findings
-from ..datasets.loading import LoadCheckedImage
+from ..datasets.loading import ImageFault, LoadCheckedImage
 from ..datasets.transforms import GeneratePersonMasks
 from ..engine.config import leaf_datasets
 from ..engine.loading import read_config
 from .visualizer import Skeleton
 
+TRIED = 4  # images that the pipeline is tried on
 LEVELS = ('refused', 'suspect', 'note')
 RGB = ([255, 128, 0], [0, 255, 0], [51, 153, 255])  # right, left, middle
 
@@ -37,24 +38,77 @@ class DataReport(NamedTuple):
         ann_file: The file.
         folder: Of the images.
         summary: How much there is of what.
-        findings: What was found, the worst first.
+        found: What was found of file and images.
         dataset: The persons that can be read; empty if there are none.
         skeleton: How they are drawn.
-        training: The data set of the config, if one was given and reads the
-            file.
+        trial: Of the config's pipeline, if one was given and its data set
+            reads the file.
     """
     ann_file: str
     folder: str
     summary: str
-    findings: List[Finding]
+    found: List[Finding]
     dataset: dict
     skeleton: Skeleton
-    training: Optional[CheckedCocoDataset] = None
+    trial: Optional['Trial'] = None
+
+    @property
+    def findings(self) -> List[Finding]:
+        """All that was found until now, the worst first."""
+        tried = self.trial.findings() if self.trial else []
+        return sorted(tried + self.found, key=lambda f: LEVELS.index(f.level))
 
     @property
     def is_refused(self) -> bool:
         """Whether a training would stop."""
         return any(f.level == 'refused' for f in self.findings)
+
+
+class Trial:
+    """Runs a training pipeline on single images, but for the packing.
+
+    Args:
+        dataset: Of a training, whose file is as it should be.
+    """
+
+    def __init__(self, dataset: CheckedCocoDataset) -> None:
+        dataset.full_init()
+        self.dataset = dataset
+        self.places = {dataset.get_data_info(i)['img_id']: i
+                       for i in range(len(dataset))}
+        self.refused: Dict[str, List[dict]] = {}  # images by error
+
+    def run(self, image: dict) -> Optional[dict]:
+        """What the pipeline makes of an image, or None.
+
+        Args:
+            image: Its entry in the annotation file.
+        """
+        if image['id'] not in self.places:
+            return None
+        results = self.dataset.get_data_info(self.places[image['id']])
+        try:
+            for step in self.dataset.pipeline.transforms:
+                if type(step).__name__ != 'PackPoseInputs':
+                    results = step(results)
+        except (OSError, ImageFault):  # of files all is told
+            return None
+        except Exception as error:  # steps of other projects raise anything
+            said = str(error) if isinstance(error, ValueError) else repr(error)
+            of_error = self.refused.setdefault(said, [])
+            if image not in of_error:
+                of_error.append(image)
+            return None
+        return results
+
+    def findings(self) -> List[Finding]:
+        """What it refused until now."""
+        return [
+            Finding('refused', 'image_pipeline', 'the pipeline of the config '
+                    f'refuses {len(images)} of the images it was tried on',
+                    f"{images[0]['file_name']}", error,
+                    [image['id'] for image in images])
+            for error, images in self.refused.items()]
 
 
 def check_data(ann_file: Union[str, Path],
@@ -86,36 +140,49 @@ def check_data(ann_file: Union[str, Path],
         raise FileNotFoundError(f'{folder} is not a folder: give that of the '
                                 'images')
     content = read_json(ann_file)
-    training = None
-    if config is not None:
-        training = _training_data(config, ann_file, folder, person)
-        rules, meta = training.rules(), training.metainfo
-        names = [meta['keypoint_id2name'][k]
-                 for k in range(meta['num_keypoints'])]
-    else:
-        choice = choose(content, person)
-        names = []
-        rules = Rules(choice.num_keypoints, choice.person,
-                      ('bbox', 'keypoints', 'segmentation'), masks=True,
-                      files=True, without_masks='give the --config of a '
-                      'model that needs none, see the guide to your own data')
+    training = None if config is None else _training_data(
+        config, ann_file, folder, person)
+    rules = _own_rules(content, person) if training is None else \
+        training.rules()
     checked, found = survey(content, str(ann_file), rules)
+    is_read = not any(f.level == 'refused' for f in found)
+    if checked:
+        found += _suspicions(checked, rules, training)
+        found += _file_faults(checked.dataset, str(folder), training, workers,
+                              progress)
     dataset = checked.dataset if checked else {}
     category = checked.person if checked else {}
-    if config is None:
-        found += _other_name(category)
-    if checked:
-        found += _suspicions(checked, rules, names, training)
-        found += _file_faults(dataset, str(folder), training, workers,
-                              progress)
-    found.sort(key=lambda f: LEVELS.index(f.level))
-    refused = any(f.level == 'refused' and not f.kind.startswith('image_')
-                  for f in found)
+    trial = None
+    if training is not None and is_read:
+        try:
+            trial = _tried(training, dataset['images'])
+        except ValueError as error:  # of a file without a valid person
+            found.append(Finding('refused', 'nobody', 'the data set of the '
+                                 'config refuses the file', '', str(error)))
     skeleton = _skeleton(category, rules.num_keypoints or 0) \
         if training is None else Skeleton.from_meta(training.metainfo)
     return DataReport(str(ann_file), str(folder),
                       _summary(content, dataset, category, rules), found,
-                      dataset, skeleton, None if refused else training)
+                      dataset, skeleton, trial)
+
+
+def _own_rules(content: dict, person: Union[str, int, None]) -> Rules:
+    """What SSA's own configs need of training data."""
+    choice = choose(content, person)
+    return Rules(
+        choice.num_keypoints, choice.person,
+        ('bbox', 'keypoints', 'segmentation'), masks=True, files=True,
+        without_masks='give the --config of a model that needs none, see the '
+        'guide to your own data')
+
+
+def _tried(training: CheckedCocoDataset, images: List[dict]) -> Trial:
+    """The pipeline, tried on the first images with people."""
+    trial = Trial(training)
+    with_people = [image for image in images if image['id'] in trial.places]
+    for image in with_people[:TRIED]:
+        trial.run(image)
+    return trial
 
 
 def _training_data(config: Union[str, Path], ann_file: Union[str, Path],
@@ -149,23 +216,22 @@ def _step(training: Optional[CheckedCocoDataset], kind: type):
     return next((step for step in steps if isinstance(step, kind)), None)
 
 
-def _suspicions(checked: Checked, rules: Rules, names: Sequence[str],
+def _suspicions(checked: Checked, rules: Rules,
                 training: Optional[CheckedCocoDataset]) -> List[Finding]:
     """What is suspected of the annotations."""
     dataset, person = checked.dataset, checked.person
     count = rules.num_keypoints or 0
     if training is None:
-        found = suspect_names(person, count)
-        names = _names(person, count)
-        pairs, min_area = side_pairs(names), 32.**2
+        names, min_area = _names(person, count), 32.**2
+        found = _other_name(person) + suspect_names(person, count)
     else:
-        flips = training.metainfo['flip_pairs']
-        found = suspect_names(person, count, names, flips)
-        pairs = side_pairs(names)
+        meta = training.metainfo
+        names = [meta['keypoint_id2name'][k] for k in range(count)]
+        found = suspect_names(person, count, names, meta['flip_pairs'])
         drawn = _step(training, GeneratePersonMasks)
         min_area = drawn.min_area if drawn else 0.
     found += suspect_persons(dataset, rules.reads_masks)
-    return found + suspect_file(dataset, names, pairs, min_area)
+    return found + suspect_file(dataset, names, min_area=min_area)
 
 
 def _names(person: dict, count: int) -> List[str]:

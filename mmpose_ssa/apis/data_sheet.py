@@ -7,14 +7,12 @@ with the targets of heatmaps and masks.
 import base64
 import html
 from pathlib import Path
-from typing import (Collection, Dict, List, NamedTuple, Optional, Sequence,
-                    Tuple, Union)
+from typing import Collection, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
 from ..annotations.findings import Finding
-from ..datasets.coco import CheckedCocoDataset
 from ..datasets.loading import LoadCheckedImage
 from ..decoding.masks import rasterize
 from .data_report import DataReport, concerned, places
@@ -43,6 +41,13 @@ figure { margin: 0; } figcaption { overflow-wrap: anywhere; }
 .wide .views { grid-template-columns: 1fr 1fr; }
 .views img { width: 100%; height: auto; }
 ul { margin: .2em 0; padding-left: 1.2em; }
+@media (max-width: 700px) {
+    table, tbody, tr, td { display: block; } th { display: none; }
+    tr { border-bottom: 1px solid #8885; padding: .5em 0; }
+    td { border: 0; padding: 0; }
+    .level, .kind { display: inline; padding-right: .5em; }
+    .wide { --least: 300px; }
+}
 """
 
 
@@ -62,31 +67,24 @@ class Card(NamedTuple):
 
 
 def write_sheet(report: DataReport, path: Union[str, Path],
-                samples: int = 24) -> List[Finding]:
-    """Write the page.
+                samples: int = 24) -> None:
+    """Write the page; the report learns what the pipeline refuses of it.
 
     Args:
         report: What was found.
         path: The HTML file.
         samples: Number of images: first one for each finding, then some from
             everywhere in the file.
-
-    Returns:
-        What the training pipeline refused of these images.
     """
     images = {image['id']: image
               for image in report.dataset.get('images', ())}
     remarks = {number: [(f, which) for f, which in said if f.level != 'note']
                for number, said in concerned(report).items()}
     chosen = choose_images(report, samples)
-    training = _Training(report.training)
-    cards = [_card(report, images[number], remarks.get(number, []), training)
+    cards = [_card(report, images[number], remarks.get(number, []))
              for number in chosen]
-    findings = sorted(report.findings + training.refused,
-                      key=lambda f: f.level != 'refused')
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(_page(report, findings, cards), encoding='utf-8')
-    return training.refused
+    Path(path).write_text(_page(report, cards), encoding='utf-8')
 
 
 def choose_images(report: DataReport, samples: int) -> List[int]:
@@ -108,48 +106,13 @@ def choose_images(report: DataReport, samples: int) -> List[int]:
 # --- pictures ---------------------------------------------------------------
 
 
-class _Training:
-    """The config's data set, whose targets are drawn.
-
-    Attributes:
-        refused: What its pipeline refused.
-    """
-
-    def __init__(self, dataset: Optional[CheckedCocoDataset]) -> None:
-        self.dataset = dataset
-        self.refused: List[Finding] = []
-        self.places: Dict[int, int] = {}
-        if dataset is not None:
-            dataset.full_init()
-            self.places = {dataset.get_data_info(i)['img_id']: i
-                           for i in range(len(dataset))}
-
-    def view(self, image: dict, skeleton: Skeleton) -> Optional[np.ndarray]:
-        """One training input with its targets, BGR (H, W, 3)."""
-        if self.dataset is None or image['id'] not in self.places:
-            return None
-        results = self.dataset.get_data_info(self.places[image['id']])
-        try:
-            for step in self.dataset.pipeline.transforms:
-                if type(step).__name__ != 'PackPoseInputs':
-                    results = step(results)
-        except (KeyError, TypeError, ValueError) as error:
-            self.refused.append(Finding(
-                'refused', 'image_pipeline', 'the pipeline of the config '
-                'refuses an image', str(image['file_name']), str(error),
-                [image['id']]))
-            return None
-        return draw_targets(results, skeleton)
-
-
-def draw_targets(results: dict, skeleton: Skeleton) -> np.ndarray:
+def draw_targets(results: dict) -> np.ndarray:
     """Draw what a training pipeline made of an image.
 
     Args:
         results: Before ``PackPoseInputs``: ``img`` and, of those that the
             pipeline makes, ``instance_masks`` (N, h, w), ``heatmaps``
-            (K, h, w), ``heatmap_mask`` and ``keypoints``.
-        skeleton: What to draw.
+            (K, h, w) and ``heatmap_mask``.
 
     Returns:
         BGR (H, W, 3): masks in the colours of the persons, heatmaps white,
@@ -241,8 +204,7 @@ def _fitted(image: np.ndarray) -> Tuple[np.ndarray, float]:
 
 
 def _card(report: DataReport, image: dict,
-          remarks: Sequence[Tuple[Finding, object]],
-          training: _Training) -> Card:
+          remarks: Sequence[Tuple[Finding, object]]) -> Card:
     annotations = [ann for ann in report.dataset.get('annotations', ())
                    if ann['image_id'] == image['id']]
     views = []
@@ -253,9 +215,10 @@ def _card(report: DataReport, image: dict,
             annotations) > FEW else {ann['id'] for ann in annotations}
         views.append(draw_annotations(pixels, annotations, report.skeleton,
                                       named))
-        target = training.view(image, report.skeleton)
-        if target is not None:
-            views.append(target)
+        targets = report.trial.run(image) if report.trial else None
+        # parts of a CombinedDataset, which has further steps, have no image
+        if targets and 'img' in targets:
+            views.append(draw_targets(targets))
     except (OSError, ValueError):
         pass  # it is among the findings
     said = [(finding.level, (f'{number}: ' if number is not None else '')
@@ -266,15 +229,14 @@ def _card(report: DataReport, image: dict,
                 views, said)
 
 
-def _page(report: DataReport, findings: Sequence[Finding],
-          cards: Sequence[Card]) -> str:
+def _page(report: DataReport, cards: Sequence[Card]) -> str:
     escape = html.escape
     rows = ''.join(
         f'<tr><td class="level {f.level}">{f.level}</td>'
         f'<td class="kind">{_word(f)}</td>'
         f'<td>{escape(f.text)}'
         f'{escape(f" ({f.example})" if f.example else "")}</td>'
-        f'<td>{escape(f.remedy)}</td></tr>\n' for f in findings)
+        f'<td>{escape(f.remedy)}</td></tr>\n' for f in report.findings)
     table = ('<table><tr><th></th><th>kind</th><th>what</th><th>remedy</th>'
              f'</tr>\n{rows}</table>' if rows else '<p>Nothing was found.</p>')
     wide = ' wide' if any(len(card.views) > 1 for card in cards) else ''

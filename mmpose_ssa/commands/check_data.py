@@ -45,17 +45,16 @@ def run(args: argparse.Namespace) -> int:
         args.workers, lambda files, total: tqdm(
             files, total=total, unit='image', disable=None, leave=False))
     print(f'{args.ann_file}: {report.summary}')
-    findings = report.findings
     if args.out:
         from ..apis.data_sheet import write_sheet
-        findings = write_sheet(report, args.out, args.samples) + findings
-    for finding in findings:
+        write_sheet(report, args.out, args.samples)
+    for finding in report.findings:
         print(finding)
-    levels = [finding.level for finding in findings]
+    levels = [finding.level for finding in report.findings]
     print(f"{levels.count('refused')} refused, {levels.count('suspect')} "
           f"suspect, {levels.count('note')} noted"
           + (f'; see {args.out}' if args.out else ''))
-    return 1 if 'refused' in levels else 0
+    return int(report.is_refused)
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -39,7 +39,7 @@ PEOPLE = [person(), person(number=2, image_id=2)]
 def test_good_data(folder):
     made, found = report(folder, PEOPLE)
     assert set(found) == {'never', 'small'}  # one keypoint, boxes of 4 x 4
-    assert not made.is_refused and made.training is None
+    assert not made.is_refused and made.trial is None
     assert made.summary == ("2 images, 2 annotations of 'person' (2 with "
                             'keypoints, 0 crowds), 17 keypoints each')
 
@@ -83,7 +83,7 @@ def test_the_config_says_what_is_needed(folder):
         'train_dataloader = _base_.train_dataloader\n'))
     made, found = report(folder, bare, naive)
     assert 'no_mask' not in found and not made.is_refused
-    assert len(made.training) == 2
+    assert len(made.trial.dataset) == 2
     assert 'small' not in found  # its min_area is 0
 
 
@@ -92,7 +92,7 @@ def test_keypoints_of_the_metainfo(folder):
     names = [dict(id=1, name='person', keypoints=['a', 'b'])]
     assert not report(folder, few, categories=names)[0].is_refused
     made, found = report(folder, few, config(folder), categories=names)
-    assert 'keypoints' in found and made.training is None
+    assert 'keypoints' in found and made.trial is None
     assert 'of 51 numbers' in found['keypoints'].text
 
 
@@ -133,6 +133,36 @@ def test_a_config_of_another_data_set_is_refused(folder):
         report(folder, PEOPLE, plain)
 
 
+def test_nobody_whom_mmpose_would_take(folder):
+    """It takes nobody whose box has no width."""
+    flat = [person(bbox=[9, 9, 0, 9])]
+    assert not report(folder, flat)[0].is_refused
+    made, found = report(folder, flat, config(folder))
+    assert made.is_refused and made.trial is None
+    assert 'no person with labelled keypoints' in found['nobody'].remedy
+
+
+def test_what_is_refused_is_not_refused_again(folder):
+    double = dict(id=1, file_name='1.png', width=64, height=64)
+    made, found = report(folder, PEOPLE, config(folder),
+                         images=[double, double, dict(double, id=2)])
+    assert {k for k, f in found.items() if f.level == 'refused'} == {
+        'image_double'}
+
+
+def test_the_pipeline_is_tried(folder):
+    bad = config(folder, (
+        '_base_.train_dataloader.dataset.pipeline.insert(0, dict('
+        'type="FilterAnnotations", min_kpt_vis=99))\n'
+        'train_dataloader = _base_.train_dataloader\n'))
+    made, found = report(folder, PEOPLE, bad)
+    assert found['image_pipeline'].text.endswith('refuses 2 of the images it '
+                                                 'was tried on')
+    (folder / '1.png').unlink()  # is told once
+    made, found = report(folder, PEOPLE, config(folder))
+    assert 'image_pipeline' not in found and found['image_missing'].ids == [1]
+
+
 def test_images_are_loaded_as_the_config_loads_them(folder):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -170,7 +200,7 @@ def test_of_several_categories_one_is_named(folder):
     tiny = config(folder)
     assert report(folder, COWS, tiny, categories=HERD)[0].is_refused
     made, _ = report(folder, COWS, tiny, 'horse', categories=HERD)
-    assert not made.is_refused and len(made.training) == 1
+    assert not made.is_refused and len(made.trial.dataset) == 1
 
 
 def test_drawn_people_raise_no_suspicion(tmp_path):
@@ -178,7 +208,7 @@ def test_drawn_people_raise_no_suspicion(tmp_path):
     made = check_data(root / 'annotations/person_keypoints_train2017.json',
                       root / 'train2017', TINY)
     assert [f.kind for f in made.findings if f.level != 'note'] == []
-    assert len(made.training) > 20
+    assert len(made.trial.dataset) > 20
 
 
 def test_skeletons_are_drawn_by_side(folder):

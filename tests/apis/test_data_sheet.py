@@ -42,7 +42,7 @@ def evil(tmp_path):
 
 def test_the_page_is_self_contained_and_escaped(evil, tmp_path):
     path = tmp_path / 'deep/sheet.html'
-    assert write_sheet(evil, path) == []
+    write_sheet(evil, path)
     page = path.read_text()
     assert '<b>' not in page and '<script>' not in page
     assert '&lt;b&gt;&quot;&amp;amp;&#x27;.png' in page
@@ -87,7 +87,8 @@ def drawn(root, changes=()):
 
 def test_targets_stand_beside_the_annotations(scenes, tmp_path):
     report, _ = drawn(scenes)
-    assert write_sheet(report, tmp_path / 's.html', 3) == []
+    write_sheet(report, tmp_path / 's.html', 3)
+    assert not report.trial or not report.trial.refused
     page = (tmp_path / 's.html').read_text()
     assert [p.shape for p in pictures(page)] == [(SIDE, SIDE, 3)] * 6
     assert 'class="cards wide"' in page
@@ -105,15 +106,25 @@ def test_images_of_findings_come_first(scenes):
         {ann['image_id'] for ann in given['annotations']})
 
 
+def test_a_part_of_a_combined_data_set_has_no_targets(scenes, tmp_path):
+    report, _ = drawn(scenes)
+    report.trial.dataset.pipeline.transforms = []
+    write_sheet(report, tmp_path / 's.html', 2)
+    assert not report.trial or not report.trial.refused
+    assert len(pictures((tmp_path / 's.html').read_text())) == 2
+
+
 def test_what_the_pipeline_refuses_is_told(scenes, tmp_path):
     report, _ = drawn(scenes)
-    steps = report.training.pipeline.transforms
+    steps = report.trial.dataset.pipeline.transforms
     steps[3].encoder = AttentionGrouping((64, 64), (16, 16), 8,
                                          num_keypoints=5, order=range(5),
                                          edges=[(k, k + 1) for k in range(4)])
-    refused = write_sheet(report, tmp_path / 's.html', 1)
-    assert [f.level for f in refused] == ['refused']
-    assert '17 keypoints per person, but the codec' in refused[0].remedy
+    write_sheet(report, tmp_path / 's.html', 2)
+    refused = report.findings[0]
+    assert report.is_refused and len(refused.ids) == 2
+    assert '17 keypoints per person, but the codec' in refused.remedy
+    assert 'refuses 2 of the images' in (tmp_path / 's.html').read_text()
 
 
 # --- pictures ---------------------------------------------------------------
@@ -159,7 +170,7 @@ def test_targets_are_drawn_where_they_are():
     results['instance_masks'][0, 0, 1] = 1
     results['heatmap_mask'][0, 2, 2] = 0
     results['heatmaps'][1, 3, 0] = .5
-    drawn = draw_targets(results, TWO)
+    drawn = draw_targets(results)
     q = SIDE // 4
     cells = drawn[q // 2::q, q // 2::q]
     color = np.round(.55 * 100 + .45 * person_colors(1)[0].astype(float))
@@ -180,7 +191,8 @@ def test_damaged_data_get_a_page(tmp_path_factory, file):
     cv2.imwrite(str(folder / '2.png'), np.zeros((30, 40, 3), np.uint8))
     (folder / 'a.json').write_text(json.dumps(file))
     report = check_data(folder / 'a.json', folder)
-    assert write_sheet(report, folder / 's.html') == []
+    write_sheet(report, folder / 's.html')
+    assert not report.trial or not report.trial.refused
     page = (folder / 's.html').read_text()
     assert page.count('<figure>') == min(
         24, len(choose_images(report, 24))) and page.endswith('</html>\n')
