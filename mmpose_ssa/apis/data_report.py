@@ -147,7 +147,9 @@ def check_data(ann_file: Union[str, Path],
     checked, found = survey(content, str(ann_file), rules)
     is_read = not any(f.level == 'refused' for f in found)
     if checked:
-        found += _suspicions(checked, rules, training)
+        found += [f for f in _suspicions(checked, rules, training)
+                  # where people were refused they are only out of sight
+                  if is_read or f.kind != 'image_empty']
         found += _file_faults(checked.dataset, str(folder), training, workers,
                               progress)
     dataset = checked.dataset if checked else {}

@@ -57,6 +57,12 @@ def test_the_worst_comes_first(folder):
     assert found['area'].text.startswith('1 of 3 annotations')
 
 
+def test_images_whose_people_are_refused_are_not_called_empty(folder):
+    assert report(folder, PEOPLE[:1])[1]['image_empty'].ids == [2]
+    bad = [PEOPLE[0], dict(PEOPLE[1], bbox=[1])]
+    assert 'image_empty' not in report(folder, bad)[1]
+
+
 def test_findings_by_image(folder):
     made, _ = report(folder, [
         *PEOPLE, person(number=3, image_id=2, bbox=[0, 0, 90, 9])])
