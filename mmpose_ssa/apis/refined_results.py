@@ -75,6 +75,24 @@ def read_annotation_file(path: str) -> dict:
     return content
 
 
+def of_category(annotations: dict, results: List[dict]) -> dict:
+    """The annotations of the results' category, if the file lists several.
+
+    Args:
+        annotations: From :func:`read_annotation_file`.
+        results: Checked results, of one category.
+    """
+    wanted = results[0].get('category_id') if results else None
+    listed = annotations.get('categories', ())
+    own = [c for c in listed if c.get('id') == wanted]
+    if len(own) != 1:  # what there is will be refused by name
+        return annotations
+    others = [c.get('id') for c in listed if c.get('id') != wanted]
+    return dict(annotations, categories=own, annotations=[
+        ann for ann in annotations.get('annotations', ())
+        if ann.get('category_id') not in others])
+
+
 def with_masks(results: List[dict], masks: List[dict]) -> List[dict]:
     """Give keypoint results the masks of the same test.
 

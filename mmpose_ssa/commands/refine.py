@@ -47,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if args.masks:
         results = refining.with_masks(
             results, refining.read_result_file(args.masks, 'segmentation'))
-    annotations = (refining.read_annotation_file(args.ann_file)
-                   if args.ann_file else None)
+    annotations = None
+    if args.ann_file:
+        annotations = refining.of_category(
+            refining.read_annotation_file(args.ann_file), results)
     files = refining.image_files(results, args.img_dir, annotations)
     refining.check_places(results, annotations)
     refiner = Refiner(*args.topdown, batch_size=args.batch_size)

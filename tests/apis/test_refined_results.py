@@ -17,8 +17,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mmpose_ssa import cli
 from mmpose_ssa.annotations.segmentations import run_lengths
 from mmpose_ssa.apis.inferencer import SSAInferencer
-from mmpose_ssa.apis.refined_results import (check_places, refine_results,
-                                             scorer, with_masks)
+from mmpose_ssa.apis.refined_results import (check_places, of_category,
+                                             refine_results, scorer,
+                                             with_masks)
 from mmpose_ssa.decoding.masks import encode_rle
 from mmpose_ssa.models.refiner import Refiner
 
@@ -184,6 +185,24 @@ def test_annotations_need_no_names_of_keypoints(data, refiner):
     assert score(results)['AP'] == pytest.approx(1)
     for nothing in (None, dict(images=[]), dict(annotations=[dict(id=1)])):
         assert scorer(Refiner(*refiner), nothing)(results) == {}
+
+
+def test_annotations_of_the_results_category_among_others(data, refiner):
+    content = json.loads((data / 'persons.json').read_text())
+    cow, = content['annotations']
+    results = [dict(image_id=1, score=1., category_id=7,
+                    keypoints=cow['keypoints'])]
+    person, = content['categories']
+    content['categories'] = [person, dict(person, id=7, name='cow')]
+    content['annotations'] = [dict(cow, id=1, category_id=7),
+                              dict(cow, id=2, image_id=2)]
+    with pytest.raises(ValueError, match='one category must name keypoints'):
+        scorer(Refiner(*refiner), content)
+    own = of_category(content, results)
+    assert [ann['id'] for ann in own['annotations']] == [1]
+    assert scorer(Refiner(*refiner), own)(results)['AP'] == pytest.approx(1)
+    assert of_category(content, []) is content
+    assert of_category(content, [dict(category_id=9)]) is content
 
 
 def test_rescoring(tmp_path, data, refiner):
