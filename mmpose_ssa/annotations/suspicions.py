@@ -291,13 +291,14 @@ class _Seen:
         image = p.ann['image_id']
         # the same to the pixel: two tools round differently
         points = np.round(np.where(p.table[:, 2:] > 0, p.table[:, :2], -1))
-        key = image, points.tobytes()
+        key = image, hash(points.tobytes())
         if not len(p.points):
-            key = image, np.round(p.box or ()).tobytes()
+            key = image, hash(np.round(p.box or ()).tobytes())
         if key in self.keypoints and (len(p.points) or p.box):
             kinds.append('repeated')
         self.keypoints.add(key)
-        mask = image, str(p.ann.get('segmentation'))
+        # only its hash is kept: all masks of COCO take gigabytes
+        mask = image, hash(str(p.ann.get('segmentation')))
         if p.ann.get('segmentation'):
             if mask in self.masks and not kinds:
                 kinds.append('shared_mask')
