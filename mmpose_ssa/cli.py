@@ -9,6 +9,8 @@ from . import __version__
 # Sub-command and its module in `commands/`, as `--help` lists them
 COMMANDS = {
     'predict': 'predict',
+    'attend': 'attend',
+    'explore': 'explore',
     'export': 'export',
     'diagnose': 'diagnose',
     'refine': 'refine',

@@ -396,9 +396,9 @@ class _Writer:
                 self._write_frame(f'{stem}_persons.mp4', item.rate, drawn)
             return drawn
         if self.pictures:
-            _write_picture(f'{stem}_persons.jpg', drawn)
+            write_picture(f'{stem}_persons.jpg', drawn)
         if self.attention:
-            _write_picture(
+            write_picture(
                 f'{stem}_attention.jpg',
                 self.inferencer.draw_attention(item.image, sample, drawn))
         return drawn
@@ -416,8 +416,8 @@ class _Writer:
         self.video.write(drawn)
 
 
-def _write_picture(path: str, drawn: np.ndarray) -> None:
+def write_picture(path: str, drawn: np.ndarray) -> None:
     """Write a picture, or raise OSError: OpenCV says it by a value only."""
-    there, content = cv2.imencode('.jpg', drawn)
+    there, content = cv2.imencode(Path(path).suffix, drawn)
     assert there
     Path(path).write_bytes(content.tobytes())

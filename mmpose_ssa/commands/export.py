@@ -5,20 +5,14 @@ against PyTorch. `mmpose_ssa.apis.onnx` finds people with it, without PyTorch.
 """
 import argparse
 
-from .options import check_model, parse_options
+from .options import add_model, check_model, parse_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `export`."""
     add = parser.add_argument
     add('--out', required=True, metavar='FILE.onnx', help='file to write')
-    add('--model', choices=('demo', 'photos'),
-        help='a bundled model (default: photos)')
-    add('--config', help='config of an SSA model; with --checkpoint')
-    add('--checkpoint', help='its weights')
-    add('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE',
-        help='other values in the config, e.g. '
-        'model.head.decoder.score_threshold=0.05')
+    add_model(parser)
 
 
 def run(args: argparse.Namespace) -> int:

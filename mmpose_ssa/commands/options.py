@@ -3,6 +3,19 @@ import argparse
 from typing import Any, Dict, Sequence
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Let a command take a bundled model, or config and checkpoint."""
+    add = parser.add_argument
+    add('--model', choices=('demo', 'photos'),
+        help='a bundled model: photos (the default), or demo, which knows '
+        'synthetic people only')
+    add('--config', help='config of an SSA model; with --checkpoint')
+    add('--checkpoint', help='its weights')
+    add('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE',
+        help='other values in the config, e.g. '
+        'model.head.decoder.score_threshold=0.05')
+
+
 def check_model(args: argparse.Namespace) -> None:
     """Raise ValueError unless one model is named, or none.
 

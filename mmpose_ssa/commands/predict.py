@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from .options import check_model, parse_options
+from .options import add_model, check_model, parse_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='image or video files or their URLs, folders of these, quoted '
         'patterns, or webcam')
     add('--out', required=True, metavar='DIR', help='folder to write to')
-    add('--model', choices=('demo', 'photos'),
-        help='a bundled model: photos (the default), or demo, which knows '
-        'synthetic people only')
-    add('--config', help='config of a bottom-up model; with --checkpoint')
-    add('--checkpoint', help='its weights')
+    add_model(parser)
     add('--device', help='default: a GPU where there is one, else cpu')
     add('--batch-size', type=int, default=1, metavar='N',
         help='images that go through the model together (default: '
@@ -40,9 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'keypoints of each image attend to')
     add('--ann-file', metavar='JSON', help='take the image ids of this '
         'annotation file, so that the results can be scored by it')
-    add('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE',
-        help='other values in the config, e.g. '
-        'model.head.decoder.score_threshold=0.05')
 
 
 def run(args: argparse.Namespace) -> int:
