@@ -161,3 +161,24 @@ def test_a_video_is_read_while_it_is_asked_for(inferencer, tmp_path):
     first = next(inferencer(path, return_vis=True))
     assert first['frame'] == 0
     assert first['visualization'].dtype == np.uint8
+
+
+def test_track(run, tmp_path):
+    """A still video: everybody keeps the id; a second one starts anew."""
+    paths = [str(tmp_path / f'{name}.mp4') for name in 'ab']
+    for path in paths:
+        writer = cv2.VideoWriter(
+            path, cv2.VideoWriter_fourcc(*'mp4v'), 10, (90, 50))
+        for _ in range(3):
+            writer.write(np.full((50, 90, 3), 120, np.uint8))
+        writer.release()
+    results = run(*paths, '--track', '--track-thr', '0.02')[2]
+    ids = {f'{name}:{n}': [r['track_id'] for r in results
+                           if r['image_id'] == f'{name}:{n}']
+           for name in 'ab' for n in range(3)}
+    first = ids['a:0']
+    assert first == list(range(1, len(first) + 1)) and first
+    assert all(found == first for found in ids.values())
+    # nobody is good enough for an id by default, and without the option
+    for options in (['--track'], []):
+        assert not any('track_id' in r for r in run(paths[0], *options)[2])

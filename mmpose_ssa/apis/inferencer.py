@@ -24,9 +24,11 @@ from ..datasets.loading import LoadCheckedImage
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
 from ..engine.loading import check_device, load_estimator, read_config
+from ..tracking import TrackOptions
 from .inputs import Image, Video, find_images, is_video, unique_names
 from .local_visualizer import DRAW_THR, draw_instances
 from .results import ResultsFile, category_of, coco_results
+from .tracks import VideoTracks
 from .visualizer import (Skeleton, draw_attention, sample_keypoints,
                          side_by_side)
 
@@ -138,6 +140,7 @@ class SSAInferencer(Pose2DInferencer):
                  out_dir: Union[str, Path, None] = None,
                  pictures: bool = True,
                  attention: bool = False,
+                 track: Union[bool, TrackOptions] = False,
                  image_ids: Optional[Dict[str, int]] = None,
                  on_error: str = 'raise') -> Iterator[dict]:
         """Predict images as the results are asked for.
@@ -162,6 +165,8 @@ class SSAInferencer(Pose2DInferencer):
             pictures: Whether pictures and videos are written, too.
             attention: Write ``NAME_attention.jpg`` of images, too: the
                 persons and the attention of four of their keypoints (Fig. 9).
+            track: Whether the persons of a video keep their ids from frame to
+                frame, or how. Each video and image begins anew.
             image_ids: COCO's image id by the name of a file. None: the number
                 that a file's name is (000000000785.jpg is image 785), or else
                 its name.
@@ -196,7 +201,9 @@ class SSAInferencer(Pose2DInferencer):
                          draw_thr)
         return self._predict(
             _read(images, image_ids), writer, batch_size, person_thr,
-            return_vis, return_datasamples, on_error)
+            return_vis, return_datasamples, on_error,
+            VideoTracks(self.model.dataset_meta['sigmas'],
+                        None if track is True else track) if track else None)
 
     def infer(self, image: np.ndarray) -> PoseDataSample:
         """Run the model on one BGR image (H, W, 3).
@@ -222,7 +229,8 @@ class SSAInferencer(Pose2DInferencer):
 
     def _predict(self, read: Iterator['_Read'], writer: '_Writer',
                  batch_size: int, person_thr: float, return_vis: bool,
-                 return_datasamples: bool, on_error: str) -> Iterator[dict]:
+                 return_datasamples: bool, on_error: str,
+                 tracks: Optional[VideoTracks]) -> Iterator[dict]:
         with writer:
             while batch := list(islice(read, batch_size)):
                 samples = iter(self.infer_batch(
@@ -238,6 +246,8 @@ class SSAInferencer(Pose2DInferencer):
                     sample = next(samples)
                     sample.pred_instances = _above(sample.pred_instances,
                                                    person_thr)
+                    if tracks is not None:
+                        tracks.follow(sample, item.frame)
                     result['predictions'] = coco_results(
                         sample, item.image_id, item.path, self.category_id)
                     if item.frame is not None:

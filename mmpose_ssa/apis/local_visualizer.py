@@ -62,10 +62,10 @@ def _labels(ids, scores) -> list:
     """An id, a score or both for each person; nothing without either."""
     texts = []
     if ids is not None:
-        texts.append([f'#{i}' for i in ids])
+        texts.append([f'#{i}' if i > 0 else '' for i in ids])
     if scores is not None:
         texts.append([f'{score:.2f}' for score in scores])
-    return [' '.join(words) for words in zip(*texts)]
+    return [' '.join(filter(None, words)) for words in zip(*texts)]
 
 
 @VISUALIZERS.register_module()

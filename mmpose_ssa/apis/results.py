@@ -78,8 +78,9 @@ def coco_results(sample: 'PoseDataSample', image_id: Union[int, str],
         model has them, ``keypoints_filled`` (K truth values: filled in from
         the attention, not found as a peak), ``keypoints_hidden_by`` (for
         each of the K the place in this list of the person who hides it, or
-        -1, see :mod:`mmpose_ssa.decoding.visibility`) and ``segmentation``,
-        an RLE; all in original image pixels. Missing keypoints are (0, 0, 0).
+        -1, see :mod:`mmpose_ssa.decoding.visibility`), ``track_id``, if the
+        person is followed, and ``segmentation``, an RLE; all in original
+        image pixels. Missing keypoints are (0, 0, 0).
     """
     found = sample.pred_instances
     scores = found.keypoint_scores
@@ -105,6 +106,9 @@ def coco_results(sample: 'PoseDataSample', image_id: Union[int, str],
         result['keypoints_filled'] = [bool(flag) for flag in filled]
     for result, places in zip(results, found.get('keypoints_hidden_by', ())):
         result['keypoints_hidden_by'] = [int(place) for place in places]
+    for result, track in zip(results, found.get('track_ids', ())):
+        if track > 0:  # those without one are nobody's
+            result['track_id'] = int(track)
     for result, mask in zip(results, found.get('masks', ())):
         result['segmentation'] = mask
     return results

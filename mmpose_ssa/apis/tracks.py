@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Optional, Sequence
 import numpy as np
 import pycocotools.mask as coco_mask
 
-from ..tracking import FramePersons, Tracker
+from ..tracking import FramePersons, Tracker, TrackOptions
 from ..tracking.persons import thinned
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ class VideoTracks:
 
     Args:
         sigmas: (K,) of the keypoints.
+        options: Of the :class:`Tracker`.
     """
 
-    def __init__(self, sigmas: Sequence[float]) -> None:
-        self.sigmas = np.asarray(sigmas)
-        self.tracker = Tracker(self.sigmas)
+    def __init__(self, sigmas: Sequence[float],
+                 options: Optional[TrackOptions] = None) -> None:
+        self.sigmas, self.options = np.asarray(sigmas), options
+        self.tracker = Tracker(self.sigmas, options)
 
     def follow(self, sample: 'PoseDataSample', frame: Optional[int]) -> None:
         """Add ``track_ids`` (P,) to a sample's ``pred_instances``.
@@ -30,7 +32,7 @@ class VideoTracks:
             frame: Its number. 0, and None of an image, begin anew.
         """
         if not frame:
-            self.tracker = Tracker(self.sigmas)
+            self.tracker = Tracker(self.sigmas, self.options)
         found = sample.pred_instances
         persons = frame_persons(found, sample.metainfo['ori_shape'])
         found.track_ids = self.tracker.update(persons,

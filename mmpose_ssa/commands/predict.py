@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--no-pictures', action='store_true', help='write the JSON alone')
     add('--attention', action='store_true', help='draw, too, what four '
         'keypoints of each image attend to')
+    add('--track', action='store_true', help='persons keep their ids in a '
+        'video: track_id in the JSON, and colours')
+    add('--track-thr', type=float, default=0.2, metavar='SCORE',
+        help='persons of a lower score begin no id (default: %(default)s)')
     add('--ann-file', metavar='JSON', help='take the image ids of this '
         'annotation file, so that the results can be scored by it')
 
@@ -51,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..apis.inferencer import SSAInferencer
+    from ..tracking import TrackOptions
     inferencer = SSAInferencer(args.config or args.model, args.checkpoint,
                                args.device, options)
     persons = images = 0
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         person_thr=args.person_thr, kpt_thr=args.kpt_thr,
         draw_thr=args.draw_thr,
         pictures=not args.no_pictures, attention=args.attention,
+        track=args.track and TrackOptions(birth_thr=args.track_thr),
         image_ids=image_ids(args.ann_file), on_error='skip')
     for result in tqdm(results, total=total, unit='image', disable=None):
         if 'error' in result:

@@ -11,7 +11,8 @@ from mmengine.structures import InstanceData
 from mmpose.registry import VISUALIZERS
 from mmpose.structures import PoseDataSample
 
-from mmpose_ssa.apis.local_visualizer import SSAVisualizer, draw_instances
+from mmpose_ssa.apis.local_visualizer import (SSAVisualizer, _labels,
+                                              draw_instances)
 from mmpose_ssa.apis.mmpose_results import split_instances
 from mmpose_ssa.apis.visualizer import (Marks, Skeleton, draw_persons,
                                         person_colors)
@@ -49,6 +50,11 @@ def test_everything_known_is_drawn():
         drawn, draw_persons(image, persons.keypoints,
                             persons.keypoint_scores, masks,
                             Skeleton.from_meta(META), .1, marks))
+
+
+def test_persons_without_an_id_have_no_number():
+    assert _labels([4, -1], np.array([.8, .6])) == ['#4 0.80', '0.60']
+    assert _labels([4, -1], None) == ['#4', '']
 
 
 def test_the_visualizer_draws_rgb_as_the_inferencer_bgr():
