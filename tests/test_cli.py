@@ -139,7 +139,7 @@ def test_mistakes_are_told_with_their_cure(tmp_path, capsys, checkpoint,
 
 
 @pytest.mark.parametrize('arguments', [
-    ['--help'], ['predict', '--help'], ['--version'],
+    *([name, '--help'] for name in cli.COMMANDS), ['--help'], ['--version'],
     ['predict', 'nowhere.jpg', '--out', 'x']])
 def test_what_needs_no_model_does_not_wait_for_torch(arguments):
     code = ('import sys\nfrom mmpose_ssa import cli\ntry:\n'

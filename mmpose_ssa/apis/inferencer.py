@@ -28,6 +28,7 @@ from ..tracking import TrackOptions
 from .inputs import Image, Video, find_images, is_video, unique_names
 from .local_visualizer import DRAW_THR, draw_instances
 from .results import ResultsFile, category_of, coco_results
+from .tiles import infer_tiles
 from .tracks import VideoTracks
 from .visualizer import (Skeleton, draw_attention, sample_keypoints,
                          side_by_side)
@@ -132,6 +133,7 @@ class SSAInferencer(Pose2DInferencer):
                  inputs: Union[Image, Sequence[Image]],
                  *,
                  batch_size: int = 1,
+                 tiles: Optional[int] = None,
                  person_thr: float = 0.,
                  kpt_thr: float = 0.1,
                  draw_thr: float = DRAW_THR,
@@ -154,6 +156,9 @@ class SSAInferencer(Pose2DInferencer):
                 ``'webcam:1'``, a BGR array (H, W, 3), or a list.
             batch_size: Images that go through the model together. Those of
                 one size are fastest; the results are the same.
+            tiles: Find people in overlapping tiles of so many pixels, too, in
+                images that are larger; for crowds and panoramas, see
+                :func:`~mmpose_ssa.apis.tiles.infer_tiles`.
             person_thr: Persons of a lower score are left out.
             kpt_thr: Keypoints of a lower score are not drawn.
             draw_thr: Persons of a lower score are not drawn.
@@ -200,7 +205,7 @@ class SSAInferencer(Pose2DInferencer):
         writer = _Writer(self, out_dir, pictures, attention, kpt_thr,
                          draw_thr)
         return self._predict(
-            _read(images, image_ids), writer, batch_size, person_thr,
+            _read(images, image_ids), writer, batch_size, tiles, person_thr,
             return_vis, return_datasamples, on_error,
             VideoTracks(self.model.dataset_meta['sigmas'],
                         None if track is True else track) if track else None)
@@ -227,14 +232,21 @@ class SSAInferencer(Pose2DInferencer):
         with torch.no_grad():
             return self.model.test_step(self.collate_fn(data))
 
+    def _infer(self, images: Sequence[np.ndarray],
+               tiles: Optional[int]) -> List[PoseDataSample]:
+        if tiles is None:
+            return self.infer_batch(images)
+        return [infer_tiles(self, image, tiles) for image in images]
+
     def _predict(self, read: Iterator['_Read'], writer: '_Writer',
-                 batch_size: int, person_thr: float, return_vis: bool,
-                 return_datasamples: bool, on_error: str,
+                 batch_size: int, tiles: Optional[int], person_thr: float,
+                 return_vis: bool, return_datasamples: bool, on_error: str,
                  tracks: Optional[VideoTracks]) -> Iterator[dict]:
         with writer:
             while batch := list(islice(read, batch_size)):
-                samples = iter(self.infer_batch(
-                    [item.image for item in batch if item.image is not None]))
+                samples = iter(self._infer([
+                    item.image for item in batch
+                    if item.image is not None], tiles))
                 for item in batch:
                     result: Dict[str, Any] = dict(path=item.path,
                                                   predictions=[])

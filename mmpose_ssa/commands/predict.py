@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--batch-size', type=int, default=1, metavar='N',
         help='images that go through the model together (default: '
         '%(default)s)')
+    add('--tiles', type=int, metavar='PIXELS',
+        help='find people in overlapping tiles of this side, too: for crowds '
+        'and panoramas')
     add('--person-thr', type=float, default=0., metavar='SCORE',
         help='persons of a lower score are left out (default: %(default)s)')
     add('--kpt-thr', type=float, default=0.1, metavar='SCORE',
@@ -61,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
     persons = images = 0
     errors = []
     results = inferencer(
-        args.inputs, batch_size=args.batch_size, out_dir=args.out,
-        person_thr=args.person_thr, kpt_thr=args.kpt_thr,
-        draw_thr=args.draw_thr,
-        pictures=not args.no_pictures, attention=args.attention,
+        args.inputs, batch_size=args.batch_size, tiles=args.tiles,
+        out_dir=args.out, person_thr=args.person_thr, kpt_thr=args.kpt_thr,
+        draw_thr=args.draw_thr, pictures=not args.no_pictures,
+        attention=args.attention,
         track=args.track and TrackOptions(birth_thr=args.track_thr),
         image_ids=image_ids(args.ann_file), on_error='skip')
     for result in tqdm(results, total=total, unit='image', disable=None):

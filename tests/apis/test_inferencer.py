@@ -1,8 +1,6 @@
 """Images in; pictures, attention and COCO results out."""
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -376,17 +374,6 @@ def test_the_public_name_is_lazy_and_listed():
     assert mmpose_ssa.SSAInferencer is SSAInferencer
     with pytest.raises(AttributeError, match='nonsense'):
         mmpose_ssa.nonsense  # noqa: B018
-
-
-@pytest.mark.parametrize('tool', ['refine', 'diagnose'])
-def test_help_does_not_wait_for_torch(tool):
-    code = (f'import sys, {tool}\ntry:\n    {tool}.main(["--help"])\n'
-            'finally:\n    print({"torch", "numpy"} & set(sys.modules))')
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True,
-                          text=True, cwd=ROOT / 'tools')
-    assert done.stdout.startswith('usage: ')
-    assert done.stdout.endswith('set()\n'), done.stdout
-    assert done.stderr == ''
 
 
 # --- what it refuses --------------------------------------------------------
