@@ -4,6 +4,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from mmpose_ssa.synthetic import draw_video, write_videos
 from mmpose_ssa.synthetic.skeleton import (ANKLE, ELBOW, HIP, KNEE, WRIST,
@@ -81,6 +82,21 @@ def test_people_cross_leave_and_enter(videos):
                 sides = [np.sign(a[n][0] - b[n][0]) for n in a if n in b]
                 crossed += i < j and {-1, 1} <= set(sides)
     assert crossed > 8 and left > 4 and entered > 4
+
+
+def test_masks_are_of_what_nothing_hides(videos):
+    overlapped = 0.
+    for video in videos:
+        for _, annotations in video[::4]:
+            masks = [coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(
+                a['segmentation'], 160, 160))) for a in annotations]
+            covered = sum(masks, np.zeros((160, 160)))
+            assert (covered > 1).mean() < .005  # outlines are simplified
+            boxes = np.reshape([a['bbox'] for a in annotations], (-1, 4))
+            if len(boxes) > 1:
+                pairs = coco_mask.iou(boxes, boxes, [0] * len(boxes))
+                overlapped += pairs.sum() - len(boxes)
+    assert overlapped > 10
 
 
 def test_background_stays_and_grain_does_not(videos):

@@ -87,6 +87,13 @@ def test_lost_for_some_frames(absent, id_then):
     assert run(frames, max_lost=3) == [[1]] + [[]] * absent + [[id_then]]
 
 
+def test_velocity_over_frames_without_the_person():
+    """4 pixels per frame, seen in frames 0, 3 and 10."""
+    seen = {0: (0, 20), 3: (12, 20), 10: (40, 20)}
+    ids = run([frame(seen[n]) if n in seen else frame() for n in range(11)])
+    assert [ids[n] for n in seen] == [[1]] * 3
+
+
 def test_leaving_and_another_one_coming():
     frames = [frame((30, 30), (90, 30)), frame((30, 30)),
               frame((30, 30), (130, 50)), frame((130, 50), (30, 30))]
@@ -102,6 +109,7 @@ def test_weak_persons_go_on_but_do_not_begin():
               frame((30, 30), (90, 30), scores=(.1, .1)),
               frame((30, 30), (90, 30), scores=(.1, .9))]
     assert run(frames, birth_thr=.2) == [[1, -1], [1, -1], [1, 2]]
+    assert run(frames, birth_thr=.1) == [[1, 2]] * 3
 
 
 def test_no_id_is_given_twice():
