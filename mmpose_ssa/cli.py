@@ -5,6 +5,7 @@ import sys
 from typing import Optional, Sequence
 
 from . import __version__
+from .commands.options import printable
 
 # Sub-command and its module in `commands/`, as `--help` lists them
 COMMANDS = {
@@ -45,7 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     except (ImportError, OSError, ValueError) as error:
         if isinstance(error, ImportError) and error.name:
             raise  # not one of ours, which say what to install
-        args.parser.error(str(error))
+        args.parser.error(printable(str(error)))
     except KeyboardInterrupt:
         status = 130
     if status:

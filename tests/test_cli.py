@@ -182,3 +182,12 @@ def test_track(run, tmp_path):
     # nobody is good enough for an id by default, and without the option
     for options in (['--track'], []):
         assert not any('track_id' in r for r in run(paths[0], *options)[2])
+
+
+def test_names_of_files_cannot_command_the_terminal(run, tmp_path, images):
+    bad = tmp_path / 'red\x1b[31m\x07.png'
+    bad.write_text('no image')
+    status, said, results = run(bad, images[0])
+    assert status == 1 and results
+    assert '\x1b' not in said and '\x07' not in said
+    assert r'red\x1b[31m\x07.png cannot be read' in said

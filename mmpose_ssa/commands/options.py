@@ -3,6 +3,17 @@ import argparse
 from typing import Any, Dict, Sequence
 
 
+def printable(text: str) -> str:
+    """A text without what a terminal would obey, as a file's name may hold.
+
+    Line breaks stay; other characters that are not printed are written as
+    Python writes them.
+    """
+    return ''.join(
+        letter if letter.isprintable() or letter == '\n' else
+        repr(letter)[1:-1] for letter in text)
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Let a command take a bundled model, or config and checkpoint."""
     add = parser.add_argument

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from .options import add_model, check_model, parse_options
+from .options import add_model, check_model, parse_options, printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
               '--cfg-options model.head.decoder.score_threshold=0.05'
               + (' or a lower --person-thr' if args.person_thr > 0 else ''))
     for error in errors:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {printable(error)}', file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -16,6 +16,14 @@ from .errors import RunError
 from .pickle_program import shown
 from .strict_testing import not_finite
 
+# What MMPose's data sets tell of themselves, see parse_pose_metainfo
+METAINFO = frozenset((
+    'dataset_name', 'paper_info', 'num_keypoints', 'keypoint_id2name',
+    'keypoint_name2id', 'upper_body_ids', 'lower_body_ids', 'flip_indices',
+    'flip_pairs', 'keypoint_colors', 'num_skeleton_links', 'skeleton_links',
+    'skeleton_link_colors', 'dataset_keypoint_weights', 'sigmas', 'CLASSES',
+    'classes'))
+
 
 def read_config(config: Union[str, Config]) -> Config:
     """A config of its own, from a file or another one.
@@ -109,11 +117,13 @@ def load_estimator(cfg: Config,
             'training diverged, give an earlier checkpoint')
     meta = loaded.get('meta', {}).get('dataset_meta')
     if meta:
-        fault = metainfo_fault(meta)
+        fault = metainfo_fault(meta) or _other_keypoints(meta, model)
         if fault:
             raise ValueError(f'{checkpoint}: dataset_meta is none of MMPose '
                              f'({fault})')
-        model.dataset_meta = meta
+        # what else stands there could take the place of images and boxes
+        model.dataset_meta = {key: value for key, value in meta.items()
+                              if key in METAINFO}
     return model
 
 
@@ -123,6 +133,15 @@ def _short(error: RuntimeError, most: int = 3) -> str:
     more = len(lines) - 1 - most
     kept = ' '.join(lines[:1 + most])
     return f'{kept} ... and {more} more' if more > 0 else kept
+
+
+def _other_keypoints(meta: dict, model: nn.Module) -> str:
+    """Says so where the model has another number of keypoints, or ''."""
+    own = getattr(getattr(model.head, 'decoder', None), 'num_keypoints', None)
+    if own in (None, meta['num_keypoints']):
+        return ''
+    return (f'num_keypoints is {meta["num_keypoints"]}, but the model of the '
+            f'config has {own}')
 
 
 def metainfo_fault(meta: dict) -> str:

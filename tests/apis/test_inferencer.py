@@ -347,6 +347,43 @@ def test_the_data_set_of_the_checkpoint_counts(tmp_path, checkpoint):
     assert model.dataset_meta['dataset_name'] == 'mine'
 
 
+@pytest.mark.parametrize('change, words', [
+    (dict(num_keypoints=14), 'num_keypoints is 14|keypoint_id2name'),
+    (dict(sigmas=np.ones(3)), 'sigmas')])
+def test_a_data_set_that_does_not_fit_is_refused(tmp_path, checkpoint, change,
+                                                 words):
+    weights = torch.load(checkpoint, weights_only=False)
+    model = load_estimator(Config.fromfile(TINY), checkpoint)
+    weights['meta'] = dict(dataset_meta=dict(model.dataset_meta, **change))
+    torch.save(weights, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=f'dataset_meta is none.*({words})'):
+        load_estimator(Config.fromfile(TINY), str(tmp_path / 'other.pth'))
+
+
+def test_keypoints_of_another_model_are_refused(tmp_path, checkpoint):
+    """All of CrowdPose's, which hold together, on 17 heatmaps."""
+    weights = torch.load(checkpoint, weights_only=False)
+    meta = parse_pose_metainfo(
+        dict(from_file='configs/_base_/datasets/crowdpose.py'))
+    weights['meta'] = dict(dataset_meta=meta)
+    torch.save(weights, tmp_path / 'crowd.pth')
+    with pytest.raises(ValueError, match='is 14, but the model.* has 17'):
+        load_estimator(Config.fromfile(TINY), str(tmp_path / 'crowd.pth'))
+
+
+def test_a_data_set_cannot_bring_images(tmp_path, checkpoint, images):
+    weights = torch.load(checkpoint, weights_only=False)
+    model = load_estimator(Config.fromfile(TINY), checkpoint)
+    weights['meta'] = dict(dataset_meta=dict(
+        model.dataset_meta, img=np.zeros((9, 9, 3), np.uint8),
+        bbox=np.zeros((1, 4)), img_path='x.jpg'))
+    torch.save(weights, tmp_path / 'more.pth')
+    found = SSAInferencer(TINY, str(tmp_path / 'more.pth'), 'cpu')
+    assert {'img', 'bbox', 'img_path'}.isdisjoint(found.model.dataset_meta)
+    result, = found(images[0], return_vis=True)
+    assert result['visualization'].shape == (*SIZES['7.png'], 3)
+
+
 # --- inputs and files -------------------------------------------------------
 
 
