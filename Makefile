@@ -92,6 +92,9 @@ $(stamps)/package: setup.cfg pyproject.toml setup.py tools/link_mim.py \
 	$(pip_install) --no-deps --no-build-isolation \
 	    --config-settings editable_mode=compat -e .
 	$(python) tools/link_mim.py
+	@# On its first import yapf, which MMEngine imports, writes a file that a
+	@# second process would read half written: workers of tests and of training
+	$(python) -c 'import yapf'
 	@touch $@
 
 $(stamps)/docs: requirements/docs.txt $(stamps)/package
