@@ -8,10 +8,9 @@ from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 
 from itertools import islice
 from pathlib import Path
-from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Optional,
-                    Sequence, Tuple, Union)
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
+                    Tuple, Union)
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -20,18 +19,19 @@ from mmengine.structures import InstanceData
 from mmpose.apis import Pose2DInferencer
 from mmpose.structures import PoseDataSample
 
-from ..datasets.loading import LoadCheckedImage
 from ..decoding.coordinates import input_from_image
 from ..decoding.masks import maps_on_image
 from ..engine.loading import check_device, load_estimator, read_config
 from ..tracking import TrackOptions
-from .inputs import Image, Video, find_images, is_video, unique_names
+from .inputs import Image, find_images, unique_names
 from .local_visualizer import DRAW_THR, draw_instances
-from .results import ResultsFile, category_of, coco_results
+from .reading import ReadImage, read_images
+from .results import category_of, coco_results
 from .tiles import infer_tiles
 from .tracks import VideoTracks
 from .visualizer import (Skeleton, draw_attention, sample_keypoints,
                          side_by_side)
+from .writing import PredictionWriter
 
 # Bundled models: config and weights
 MODELS = dict(
@@ -202,11 +202,11 @@ class SSAInferencer(Pose2DInferencer):
             raise ValueError(
                 f'batch_size must be 1 or more, got {batch_size}')
         images = unique_names(find_images(inputs))
-        writer = _Writer(self, out_dir, pictures, attention, kpt_thr,
+        writer = PredictionWriter(self, out_dir, pictures, attention, kpt_thr,
                          draw_thr)
         return self._predict(
-            _read(images, image_ids), writer, batch_size, tiles, person_thr,
-            return_vis, return_datasamples, on_error,
+            read_images(images, image_ids), writer, batch_size, tiles,
+            person_thr, return_vis, return_datasamples, on_error,
             VideoTracks(self.model.dataset_meta['sigmas'],
                         None if track is True else track) if track else None)
 
@@ -238,7 +238,7 @@ class SSAInferencer(Pose2DInferencer):
             return self.infer_batch(images)
         return [infer_tiles(self, image, tiles) for image in images]
 
-    def _predict(self, read: Iterator['_Read'], writer: '_Writer',
+    def _predict(self, read: Iterator[ReadImage], writer: PredictionWriter,
                  batch_size: int, tiles: Optional[int], person_thr: float,
                  return_vis: bool, return_datasamples: bool, on_error: str,
                  tracks: Optional[VideoTracks]) -> Iterator[dict]:
@@ -331,115 +331,3 @@ def _above(found: InstanceData, person_thr: float) -> InstanceData:
         places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
         some.keypoints_hidden_by = places[some.keypoints_hidden_by]
     return some
-
-
-class _Read(NamedTuple):
-    """An image or frame as it was read; without pixels if it could not be."""
-    name: str
-    path: Optional[str]
-    image_id: Union[int, str] = ''
-    frame: Optional[int] = None  # its number, of a video
-    rate: float = 25.  # frames per second, of a video
-    image: Optional[np.ndarray] = None
-    error: Optional[Exception] = None
-
-
-def _read(images: Sequence[tuple],
-          image_ids: Optional[Dict[str, int]]) -> Iterator[_Read]:
-    """Read what :func:`find_images` found, one image or frame at a time."""
-    for name, given in images:
-        path = given if isinstance(given, str) else None
-        start = _Read(name, path)
-        try:
-            start = start._replace(image_id=_image_id(name, path, image_ids))
-            if isinstance(given, str) and is_video(given):
-                video = Video(given)
-                for frame, image in enumerate(video):
-                    yield start._replace(
-                        image_id=f'{start.image_id}:{frame}', frame=frame,
-                        rate=video.rate, image=image)
-            else:
-                source = dict(img_path=given) if path else dict(img=given)
-                yield start._replace(image=LoadCheckedImage()(source)['img'])
-        except (OSError, ValueError) as error:
-            yield start._replace(error=error)
-
-
-def _image_id(name: str, path: Optional[str],
-              image_ids: Optional[Dict[str, int]]) -> Union[int, str]:
-    if image_ids is None or path is None:
-        return int(name) if name.isdecimal() else name
-    file = Path(path).name
-    if file not in image_ids:
-        raise ValueError(f'{path} is not an image of the annotation file')
-    return image_ids[file]
-
-
-class _Writer:
-    """Writes results and pictures into a folder, if there is one."""
-
-    def __init__(self, inferencer: SSAInferencer,
-                 out_dir: Union[str, Path, None], pictures: bool,
-                 attention: bool, *thresholds: float) -> None:
-        self.inferencer, self.thresholds = inferencer, thresholds
-        self.folder = None if out_dir is None else Path(out_dir)
-        self.pictures, self.attention = pictures, attention
-        self.video: Optional[cv2.VideoWriter] = None
-        self.video_name = ''
-
-    def __enter__(self) -> '_Writer':
-        if self.folder:
-            self.file = ResultsFile(self.folder / 'predictions.json')
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.end_video()
-        if self.folder:
-            self.file.close()
-
-    def end_video(self) -> None:
-        if self.video is not None:
-            self.video.release()
-            self.video = None
-
-    def write(self, item: _Read, sample: PoseDataSample,
-              results: Sequence[dict]) -> Optional[np.ndarray]:
-        """Returns the picture, if one was drawn."""
-        if not self.folder or item.image is None:
-            return None
-        self.file.write(list(results))
-        if not (self.pictures or self.attention):
-            return None
-        drawn = self.inferencer.draw_persons(item.image, sample,
-                                             *self.thresholds)
-        stem = self.folder / item.name
-        if item.frame is not None:
-            if self.pictures:
-                self._write_frame(f'{stem}_persons.mp4', item.rate, drawn)
-            return drawn
-        if self.pictures:
-            write_picture(f'{stem}_persons.jpg', drawn)
-        if self.attention:
-            write_picture(
-                f'{stem}_attention.jpg',
-                self.inferencer.draw_attention(item.image, sample, drawn))
-        return drawn
-
-    def _write_frame(self, path: str, rate: float, drawn: np.ndarray) -> None:
-        if self.video is None or self.video_name != path:
-            self.end_video()
-            self.video_name = path
-            self.video = cv2.VideoWriter(
-                path, cv2.VideoWriter_fourcc(*'mp4v'), rate,
-                drawn.shape[1::-1])
-            if not self.video.isOpened():
-                raise OSError(f'{path} cannot be written: give a folder that '
-                              'you may write to, or write no pictures')
-        self.video.write(drawn)
-
-
-def write_picture(path: str, drawn: np.ndarray) -> None:
-    """Write a picture, or raise OSError: OpenCV says it by a value only."""
-    there, content = cv2.imencode(Path(path).suffix, drawn)
-    assert there
-    Path(path).write_bytes(content.tobytes())

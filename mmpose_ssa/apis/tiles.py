@@ -1,5 +1,5 @@
 """Large images, found tile by tile; see :mod:`mmpose_ssa.decoding.tiles`."""
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import pycocotools.mask as coco_mask
@@ -58,8 +58,47 @@ def joined(found: Sequence[InstanceData], windows: Sequence[Window],
         width: Of the image.
         height: Of the image.
     """
-    number = sum(map(len, found))
-    keypoints, scores, filled, tiles, masks, hidden = ([] for _ in range(6))
+    keypoints, scores, filled, hidden, tiles, masks = _placed(
+        found, windows, width, height)
+    groups = join_tiles(masks, tiles, windows, [s.mean() for s in scores])
+    owner = np.full(len(masks) + 1, -1)  # the last one: of nobody
+    for i, group in enumerate(groups):
+        owner[group] = i
+    count = found[0].keypoints.shape[1]
+    # (P, K), which person of a tile gives each keypoint: found ones go before
+    # filled ones, then the higher score
+    best = np.array([
+        np.array(group)[np.argmax([
+            scores[p] + 10. * (~filled[p] & (scores[p] > 0)) for p in group
+        ], axis=0)] for group in groups], int).reshape(-1, count)
+    kinds = np.arange(count)
+    by = owner[np.reshape(hidden, (-1, count))[best, kinds]]
+    by = np.where(by == np.arange(len(groups))[:, None], -1, by)
+    persons = InstanceData(
+        keypoints=np.reshape(keypoints, (-1, count, 2))[best, kinds],
+        keypoint_scores=np.reshape(scores, (-1, count))[best, kinds],
+        keypoints_filled=np.reshape(filled, (-1, count))[best, kinds].astype(
+            bool))
+    sure = persons.keypoint_scores * ~persons.keypoints_filled
+    order = np.argsort(-sure.mean(axis=1), kind='stable')
+    persons.keypoints_hidden_by = np.append(np.argsort(order), -1)[by]
+    persons.bbox_scores = sure.mean(axis=1)
+    persons.bboxes = keypoint_extents(persons.keypoints,
+                                      persons.keypoint_scores)
+    persons.masks = [_union([masks[p] for p in group]) for group in groups]
+    return persons[order]
+
+
+def _placed(found: Sequence[InstanceData], windows: Sequence[Window],
+            width: int, height: int) -> Tuple[list, ...]:
+    """All persons in pixels of the image, those of one tile after another.
+
+    Returns:
+        Of each person keypoints (K, 2), scores (K,), which are filled (K,)
+        and the person who hides each (K,), counted among all; tile and mask.
+    """
+    keypoints, scores, filled, hidden, tiles, masks = parts = tuple(
+        [] for _ in range(6))
     for tile, (persons, window) in enumerate(zip(found, windows)):
         before = len(tiles)
         for p in range(len(persons)):
@@ -73,38 +112,10 @@ def joined(found: Sequence[InstanceData], windows: Sequence[Window],
             tiles.append(tile)
             masks.append(on_image(coco_mask.decode(persons.masks[p]), window,
                                   width, height))
-    ranks = [float(s.mean()) for s in scores]
-    groups = join_tiles(masks, tiles, windows, ranks)
-    owner = np.full(number + 1, -1)  # the last one: of nobody
-    for i, group in enumerate(groups):
-        owner[group] = i
-    count = found[0].keypoints.shape[1]
-    result = dict(
-        keypoints=np.zeros((len(groups), count, 2)),
-        keypoint_scores=np.zeros((len(groups), count)),
-        keypoints_filled=np.zeros((len(groups), count), bool),
-        keypoints_hidden_by=np.full((len(groups), count), -1))
-    for i, group in enumerate(groups):
-        # found keypoints go before filled ones, then the higher score
-        value = np.array([scores[p] + 10. * (
-            ~filled[p] & (scores[p] > 0)) for p in group])
-        best = np.array(group)[value.argmax(axis=0)]
-        for k, p in enumerate(best):
-            result['keypoints'][i, k] = keypoints[p][k]
-            result['keypoint_scores'][i, k] = scores[p][k]
-            result['keypoints_filled'][i, k] = filled[p][k]
-            by = owner[hidden[p][k]]
-            result['keypoints_hidden_by'][i, k] = -1 if by == i else by
-    merged = [coco_mask.merge([masks[p] for p in group]) for group in groups]
-    for rle in merged:
-        rle['counts'] = rle['counts'].decode()
-    sure = result['keypoint_scores'] * ~result['keypoints_filled']
-    order = np.argsort(-sure.mean(axis=1), kind='stable')
-    places = np.append(np.argsort(order), -1)
-    persons = InstanceData(**result)
-    persons.keypoints_hidden_by = places[persons.keypoints_hidden_by]
-    persons.bbox_scores = sure.mean(axis=1)
-    persons.bboxes = keypoint_extents(persons.keypoints,
-                                      persons.keypoint_scores)
-    persons.masks = merged
-    return persons[order]
+    return parts
+
+
+def _union(masks: Sequence[dict]) -> dict:
+    """All masks together, ready for JSON."""
+    rle = coco_mask.merge(list(masks))
+    return dict(size=list(rle['size']), counts=rle['counts'].decode())

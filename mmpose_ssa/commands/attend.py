@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ..apis.attend import attention_at, attention_picture, keypoint_place
-    from ..apis.inferencer import SSAInferencer, write_picture
+    from ..apis.inferencer import SSAInferencer
+    from ..apis.writing import write_picture
     from ..datasets.loading import LoadCheckedImage
     image = LoadCheckedImage()(dict(img_path=args.image))['img']
     first = SSAInferencer(args.config or args.model, args.checkpoint,

@@ -64,6 +64,13 @@ def test_who_hides_is_counted_among_all():
     assert found.keypoints_hidden_by.tolist() == [[1, -1], [-1, -1], [-1, -1]]
 
 
+def test_nobody_in_any_tile():
+    nobody = instances(0, (.5, .5))[np.array([False])]
+    found = joined([nobody, nobody], [(0, 0, 6, 4), (4, 0, 10, 4)], 10, 4)
+    assert found.keypoints.shape == (0, 2, 2) and found.masks == []
+    assert found.bboxes.shape == (0, 4) and len(found) == 0
+
+
 def test_small_people_are_found_in_tiles_only():
     scene = cv2.imread(str(ROOT / 'docs/images/people.jpg'))
     small = cv2.resize(scene, None, fx=.5, fy=.5,
