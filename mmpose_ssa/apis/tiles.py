@@ -72,7 +72,7 @@ def joined(found: Sequence[InstanceData], windows: Sequence[Window],
             scores[p] + 10. * (~filled[p] & (scores[p] > 0)) for p in group
         ], axis=0)] for group in groups], int).reshape(-1, count)
     kinds = np.arange(count)
-    by = owner[np.reshape(hidden, (-1, count))[best, kinds]]
+    by = owner[np.reshape(hidden, (-1, count)).astype(int)[best, kinds]]
     by = np.where(by == np.arange(len(groups))[:, None], -1, by)
     persons = InstanceData(
         keypoints=np.reshape(keypoints, (-1, count, 2))[best, kinds],
