@@ -1,0 +1,13 @@
+"""`mmpose-ssa diagnose`, for `mim run mmpose_ssa diagnose`."""
+import sys
+from typing import Optional, Sequence
+
+from mmpose_ssa import cli
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    cli.main(['diagnose', *(sys.argv[1:] if argv is None else argv)])
+
+
+if __name__ == '__main__':
+    main()
