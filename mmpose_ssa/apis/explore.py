@@ -105,9 +105,17 @@ def page(inferencer: SSAInferencer, image: np.ndarray,
         are left out, where they would make it larger.
 
     Raises:
-        ValueError: As :func:`look`, or if the page were too large.
+        ValueError: As :func:`look`; if the page were too large, or the model
+            groups in a way that the page does not know.
     """
     outputs = look(inferencer, image)
+    options = inferencer.model.head.decoder.options
+    if options.grouping != 'part_first' or options.mask_mode != 'soft':
+        raise ValueError(
+            f'the page groups part-first with soft masks, not by grouping='
+            f'{options.grouping!r} and mask_mode={options.mask_mode!r}: set '
+            '--cfg-options model.head.decoder.grouping=part_first '
+            'model.head.decoder.mask_mode=soft')
     content = _content(inferencer, image, file_name, outputs)
     for bits in (16, 8, 0):
         content['layers'] = _layers(outputs, bits)

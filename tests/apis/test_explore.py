@@ -329,6 +329,15 @@ def test_at_640_pixels_it_stays_small(tmp_path):
         8, 8, 8, 16, 8, 8]
 
 
+@pytest.mark.parametrize('name, value', [
+    ('grouping', 'body_first'), ('mask_mode', 'binary')])
+def test_a_grouping_that_the_page_does_not_know(name, value, image):
+    found = SSAInferencer('demo', device='cpu', cfg_options={
+        f'model.head.decoder.{name}': value})
+    with pytest.raises(ValueError, match=f'{name}={value!r}.*part_first'):
+        page(found, image, 'people.jpg')
+
+
 def test_models_that_cannot_be_explored(tmp_path):
     cfg = Config.fromfile(TINY)
     cfg.model.neck.association = 'naive'

@@ -444,6 +444,7 @@ canvas.onpointerup = event => {
   dragged = null;
   if (event.pointerType === 'touch') soon();
 };
+canvas.onpointercancel = () => { dragged = null; };
 canvas.onpointerleave = () => { state.pointer = null; soon(); };
 
 document.onkeydown = event => {
