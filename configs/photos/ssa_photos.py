@@ -28,6 +28,9 @@ refit(
         ann_file='annotations/person_keypoints_val.json',
         data_prefix=dict(img='val/')))
 
+# Who is drawn gets an id in videos: scores are low, 0.2 would leave most out
+tracking = dict(birth_thr=0.1)
+
 # Losses balanced by the norms of their gradients in the backbone, after 10,000
 # images: keypoints 1.1 to 2.9, masks 0.7 to 1.3, pairs 0.3 to 1.3.
 model = dict(

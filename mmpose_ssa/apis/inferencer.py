@@ -86,6 +86,10 @@ class SSAInferencer(Pose2DInferencer):
     Attributes:
         model: The estimator, in evaluation mode.
         skeleton: Names, links and colors of its keypoints.
+        draw_hidden: Whether keypoints hidden by other persons are drawn as
+            crosses: the config's ``visualizer.draw_hidden``.
+        track_options: How persons are followed: the config's ``tracking``.
+        category_id: Of the persons in the results.
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
@@ -117,6 +121,8 @@ class SSAInferencer(Pose2DInferencer):
                              **(cfg_options or {})})
         super().__init__(cfg, str(checkpoint), device)
         self.skeleton = Skeleton.from_meta(self.model.dataset_meta)
+        self.draw_hidden = cfg.get('visualizer', {}).get('draw_hidden', False)
+        self.track_options = TrackOptions(**cfg.get('tracking', {}))
         self.category_id = category_of(
             self.model.dataset_meta, cfg.test_dataloader.dataset.get('person'))
 
@@ -203,12 +209,13 @@ class SSAInferencer(Pose2DInferencer):
                 f'batch_size must be 1 or more, got {batch_size}')
         images = unique_names(find_images(inputs))
         writer = PredictionWriter(self, out_dir, pictures, attention, kpt_thr,
-                         draw_thr)
+                                  draw_thr)
         return self._predict(
             read_images(images, image_ids), writer, batch_size, tiles,
             person_thr, return_vis, return_datasamples, on_error,
             VideoTracks(self.model.dataset_meta['sigmas'],
-                        None if track is True else track) if track else None)
+                        self.track_options if track is True else track)
+            if track else None)
 
     def infer(self, image: np.ndarray) -> PoseDataSample:
         """Run the model on one BGR image (H, W, 3).
@@ -287,7 +294,7 @@ class SSAInferencer(Pose2DInferencer):
             (H, W, 3) BGR.
         """
         return draw_instances(image, sample.pred_instances, self.skeleton,
-                              kpt_thr, draw_thr)
+                              kpt_thr, draw_thr, self.draw_hidden)
 
     def draw_attention(self, image: np.ndarray, sample: PoseDataSample,
                        persons: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import urlsplit
 
 import cv2
@@ -100,13 +100,15 @@ def unique_names(images: Sequence[NamedImage]) -> List[NamedImage]:
         often = Counter(names)
         taken = [level if often[name] > 1 else n
                  for name, n in zip(names, taken)]
-    seen: Counter = Counter()
+    used: Set[str] = set()
     result = []
     for choice, n, (_, given) in zip(choices, taken, images):
-        name = choice[n]
-        seen[name] += 1
-        result.append((name if seen[name] == 1 else f'{name}_{seen[name]}',
-                       given))
+        name, number = choice[n], 1
+        while name in used:
+            number += 1
+            name = f'{choice[n]}_{number}'
+        used.add(name)
+        result.append((name, given))
     return result
 
 

@@ -16,7 +16,8 @@ def draw_instances(image: np.ndarray,
                    instances: InstanceData,
                    skeleton: Skeleton,
                    kpt_thr: float = 0.,
-                   draw_thr: float = 0.) -> np.ndarray:
+                   draw_thr: float = 0.,
+                   draw_hidden: bool = False) -> np.ndarray:
     """Draw predicted or annotated persons: masks, skeletons, ids and scores.
 
     Args:
@@ -28,6 +29,7 @@ def draw_instances(image: np.ndarray,
         skeleton: How the keypoints are drawn.
         kpt_thr: Keypoints of a lower score are not drawn.
         draw_thr: Persons of a lower score are not drawn.
+        draw_hidden: Draw keypoints hidden by other persons as crosses.
 
     Returns:
         (H, W, 3) BGR.
@@ -40,7 +42,7 @@ def draw_instances(image: np.ndarray,
         scores = np.ones(keypoints.shape[:2])
     if np.ndim(scores) == 3:  # visibilities and weights
         scores = scores[..., 0]
-    hidden = instances.get('keypoints_hidden_by')
+    hidden = instances.get('keypoints_hidden_by') if draw_hidden else None
     ids = instances.get('track_ids')
     marks = Marks(
         instances.get('keypoints_filled'),
@@ -78,6 +80,8 @@ class SSAVisualizer(PoseLocalVisualizer):
     Args:
         name: Of the visualizer.
         draw_thr: Persons of a lower score are not drawn.
+        draw_hidden: Draw keypoints that are hidden by other persons as
+            crosses. Off by default: the bundled weights tell it wrongly.
         **kwargs: Those of :class:`PoseLocalVisualizer`. ``radius`` and
             ``line_width`` are not used: lines suit the size of the image.
     """
@@ -85,9 +89,10 @@ class SSAVisualizer(PoseLocalVisualizer):
     def __init__(self,
                  name: str = 'visualizer',
                  draw_thr: float = DRAW_THR,
+                 draw_hidden: bool = False,
                  **kwargs) -> None:
         super().__init__(name, **kwargs)
-        self.draw_thr = draw_thr
+        self.draw_thr, self.draw_hidden = draw_thr, draw_hidden
 
     def _draw_instances_kpts(self,
                              image: np.ndarray,
@@ -108,7 +113,7 @@ class SSAVisualizer(PoseLocalVisualizer):
         return self._drawn(
             draw_instances(image[..., ::-1], shown,
                            Skeleton.from_meta(self.dataset_meta), kpt_thr,
-                           self.draw_thr))
+                           self.draw_thr, self.draw_hidden))
 
     def _draw_instances_bbox(self, image: np.ndarray,
                              instances: InstanceData) -> np.ndarray:

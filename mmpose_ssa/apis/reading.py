@@ -29,8 +29,9 @@ class ReadImage(NamedTuple):
     error: Optional[Exception] = None
 
 
-def read_images(images: Sequence[tuple],
-          image_ids: Optional[Dict[str, int]]) -> Iterator[ReadImage]:
+def read_images(
+        images: Sequence[tuple],
+        image_ids: Optional[Dict[str, int]]) -> Iterator[ReadImage]:
     """Read what :func:`find_images` found, one image or frame at a time."""
     for name, given in images:
         path = given if isinstance(given, str) else None
@@ -46,7 +47,7 @@ def read_images(images: Sequence[tuple],
             else:
                 source = dict(img_path=given) if path else dict(img=given)
                 yield start._replace(image=LoadCheckedImage()(source)['img'])
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             yield start._replace(error=error)
 
 

@@ -17,10 +17,18 @@ class VideoTracks:
     Args:
         sigmas: (K,) of the keypoints.
         options: Of the :class:`Tracker`.
+
+    Raises:
+        ValueError: If they need queries and keys, which samples do not have.
     """
 
     def __init__(self, sigmas: Sequence[float],
                  options: Optional[TrackOptions] = None) -> None:
+        if options is not None and options.method != 'overlap':
+            raise ValueError(
+                f'track: method {options.method!r} needs the queries and keys '
+                "of each frame, which results do not have: take 'overlap', "
+                'or call mmpose_ssa.tracking.Tracker with them')
         self.sigmas, self.options = np.asarray(sigmas), options
         self.tracker = Tracker(self.sigmas, options)
 

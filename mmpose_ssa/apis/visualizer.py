@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+GREY = (160, 160, 160)  # of persons without an id
 
 
 class Skeleton(NamedTuple):
@@ -51,8 +52,8 @@ class Marks(NamedTuple):
     Attributes:
         filled: (P, K), keypoints that are guesses: drawn as rings.
         hidden: (P, K), keypoints behind another person: drawn as crosses.
-        ids: (P,) whole numbers whose colours the persons get; their places
-            by default.
+        ids: (P,) whole numbers whose colours the persons get, grey if
+            negative; their places by default.
         labels: P lines of text above the persons.
     """
     filled: Optional[np.ndarray] = None
@@ -104,9 +105,14 @@ def draw_persons(image: np.ndarray,
 
 
 def colors_of(ids: Optional[Sequence[int]], number: int) -> np.ndarray:
-    """(P, 3) BGR colours of the ids, or of 0, 1, ... without them."""
+    """(P, 3) BGR colours of the ids, or of 0, 1, ... without them.
+
+    Persons with a negative id, to whom a tracker gave none, are grey.
+    """
     chosen = np.arange(number) if ids is None else np.asarray(ids, int)
-    return person_colors(int(chosen.max(initial=-1)) + 1)[chosen]
+    colors = person_colors(int(chosen.max(initial=-1)) + 1)
+    # -1 and what is below take the last row
+    return np.array([*colors, GREY], np.uint8)[np.maximum(chosen, -1)]
 
 
 def draw_label(image: np.ndarray, text: str, point: Sequence[float],

@@ -39,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'keypoints of each image attend to')
     add('--track', action='store_true', help='persons keep their ids in a '
         'video: track_id in the JSON, and colours')
-    add('--track-thr', type=float, default=0.2, metavar='SCORE',
-        help='persons of a lower score begin no id (default: %(default)s)')
+    add('--track-thr', type=float, metavar='SCORE',
+        help="persons of a lower score begin no id (default: the config's "
+        'tracking.birth_thr, 0.1 of photos, else 0.2)')
     add('--ann-file', metavar='JSON', help='take the image ids of this '
         'annotation file, so that the results can be scored by it')
 
@@ -58,9 +59,10 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..apis.inferencer import SSAInferencer
-    from ..tracking import TrackOptions
     inferencer = SSAInferencer(args.config or args.model, args.checkpoint,
                                args.device, options)
+    if args.track_thr is not None:
+        inferencer.track_options.birth_thr = args.track_thr
     persons = images = 0
     errors = []
     results = inferencer(
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         out_dir=args.out, person_thr=args.person_thr, kpt_thr=args.kpt_thr,
         draw_thr=args.draw_thr, pictures=not args.no_pictures,
         attention=args.attention,
-        track=args.track and TrackOptions(birth_thr=args.track_thr),
+        track=args.track,
         image_ids=image_ids(args.ann_file), on_error='skip')
     for result in tqdm(results, total=total, unit='image', disable=None):
         if 'error' in result:

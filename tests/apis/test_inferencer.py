@@ -148,6 +148,28 @@ def test_a_damaged_image_is_skipped_on_demand(inferencer, images, tmp_path):
         inferencer(images, on_error='ignore')
 
 
+def test_an_array_of_a_wrong_shape_costs_no_image_of_its_batch(
+        inferencer, images, tmp_path):
+    grey = np.zeros((40, 40), np.uint8)
+    inputs = [cv2.imread(images[0]), grey]
+    found = inferencer(inputs, batch_size=2, out_dir=tmp_path)
+    first = next(found)
+    with pytest.raises(TypeError, match=r'\(40, 40\)'):
+        next(found)
+    assert json.loads((tmp_path / 'predictions.json').read_text()) == \
+        first['predictions'] != []
+    _, none = inferencer(inputs, batch_size=2, on_error='skip')
+    assert '(40, 40)' in none['error']
+
+
+def test_ids_and_crosses_as_the_config_says(inferencer):
+    assert inferencer.track_options.birth_thr == .2
+    assert not inferencer.draw_hidden
+    photos = SSAInferencer(
+        device='cpu', cfg_options={'visualizer.draw_hidden': True})
+    assert photos.track_options.birth_thr == .1 and photos.draw_hidden
+
+
 def test_what_is_done_is_kept_where_it_stops(inferencer, images, tmp_path):
     (tmp_path / 'bad.png').write_text('no image')
     iterator = inferencer([images[0], tmp_path / 'bad.png', images[1]],

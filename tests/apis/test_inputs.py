@@ -4,6 +4,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmpose_ssa.apis.inputs import (Video, camera, find_images, is_video,
                                     unique_names)
@@ -56,13 +58,32 @@ def test_an_image_of_floats_is_refused():
 
 def test_files_of_one_name_are_written_apart():
     array = np.zeros((2, 2, 3), np.uint8)
-    given = ['a/7.jpg', 'b/7.jpg', 'a/8.jpg', 'c/9.jpg', 'c/9.png', '10.jpg']
-    named = [(Path(path).stem, path) for path in given] + [('6', array)]
+    paths = ['a/7.jpg', 'b/7.jpg', 'a/8.jpg', 'c/9.jpg', 'c/9.png', '10.jpg']
+    named = [(Path(path).stem, path) for path in paths] + [('6', array)]
     names = [name for name, _ in unique_names(named)]
     assert names == ['a_7', 'b_7', '8', 'c_9.jpg', 'c_9.png', '10', '6']
     assert [name for name, _ in unique_names(
         [('7', 'a/7.jpg'), ('7', 'b/a/7.jpg'), ('7', array)])] == [
             'a_7.jpg', 'a_7.jpg_2', '7']
+
+
+def test_a_number_is_not_the_name_of_another_file():
+    images = [('x', 'x.jpg'), ('x', 'x.jpg'), ('x.jpg_2', 'x.jpg_2.png'),
+              ('a_x', 'b/a_x.jpg'), ('x', 'a/x.jpg')]
+    assert [name for name, _ in unique_names(images)] == [
+        'x', 'x_2', 'x.jpg_2', 'b_a_x.jpg', 'a_x.jpg']
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.tuples(
+    st.sampled_from(['', 'a/', 'b/', 'a/b/', 'a_b/']),
+    st.sampled_from(['x', 'x_2', 'a_x', 'b_x', 'x.jpg_2', 'a_x.jpg']),
+    st.sampled_from(['.jpg', '.png']))))
+def test_no_two_names_are_equal(files):
+    paths = [''.join(file) for file in files]
+    named = unique_names([(Path(path).stem, path) for path in paths])
+    assert [path for _, path in named] == paths
+    assert len({name for name, _ in named}) == len(files)
 
 
 def test_the_frames_of_a_video(tmp_path):

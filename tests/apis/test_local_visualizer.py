@@ -41,7 +41,8 @@ def two_persons():
 
 def test_everything_known_is_drawn():
     image, persons = np.full((60, 80, 3), 100, np.uint8), two_persons()
-    drawn = draw_instances(image, persons, Skeleton.from_meta(META), .1)
+    drawn = draw_instances(
+        image, persons, Skeleton.from_meta(META), .1, draw_hidden=True)
     masks = [coco_mask.decode(rle) for rle in persons.masks]
     marks = Marks(persons.keypoints_filled,
                   np.array([[False, False], [True, False]]), [4, 2],
@@ -52,9 +53,43 @@ def test_everything_known_is_drawn():
                             Skeleton.from_meta(META), .1, marks))
 
 
+def test_hidden_keypoints_are_crosses_on_request_only():
+    image, persons = np.full((60, 80, 3), 100, np.uint8), two_persons()
+    visible = persons.clone()
+    visible.keypoints_hidden_by = np.full((2, 2), -1)
+    pictures = {}
+    for asked in (False, True):
+        visualizer = SSAVisualizer(draw_hidden=asked)
+        visualizer.set_dataset_meta(META)
+        pictures[asked] = [
+            visualizer._draw_instances_kpts(image, found, .1)
+            for found in (persons, visible)]
+    assert np.array_equal(*pictures[False])
+    assert not np.array_equal(*pictures[True])
+    assert np.array_equal(pictures[False][0], pictures[True][1])
+
+
 def test_persons_without_an_id_have_no_number():
     assert _labels([4, -1], np.array([.8, .6])) == ['#4 0.80', '0.60']
     assert _labels([4, -1], None) == ['#4', '']
+
+
+@pytest.mark.parametrize('ids', [(3, -1), (-1, -1)])
+def test_persons_without_an_id_are_grey(ids):
+    persons = two_persons()
+    persons.track_ids = np.array(ids)
+    visualizer = SSAVisualizer()
+    visualizer.set_dataset_meta(META)
+    boxes = visualizer._draw_instances_bbox(
+        np.zeros((60, 80, 3), np.uint8), persons)
+    expected = [person_colors(4)[3] if i == 3 else (160, 160, 160)
+                for i in ids]
+    assert np.array_equal(boxes[35, [10, 70], ::-1], expected)
+    # masks, skeletons and scores, too
+    drawn = draw_instances(np.zeros((60, 80, 3), np.uint8), persons,
+                           Skeleton.from_meta(META), .1)
+    blue, green, red = drawn[52, 60].astype(int)  # in the second one's mask
+    assert blue == green == red > 0
 
 
 def test_the_visualizer_draws_rgb_as_the_inferencer_bgr():

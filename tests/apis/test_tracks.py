@@ -30,6 +30,11 @@ def sample(*xs, scores=None, with_masks=True) -> PoseDataSample:
                           metainfo=dict(ori_shape=SHAPE))
 
 
+def test_votes_of_keypoints_need_what_samples_do_not_have():
+    with pytest.raises(ValueError, match="'attention'.*'overlap'"):
+        VideoTracks([.1, .1], TrackOptions(method='attention'))
+
+
 def ids(tracks, frame, *xs, **options) -> list:
     followed = sample(*xs, **options)
     tracks.follow(followed, frame)
