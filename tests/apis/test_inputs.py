@@ -71,7 +71,7 @@ def test_a_number_is_not_the_name_of_another_file():
     images = [('x', 'x.jpg'), ('x', 'x.jpg'), ('x.jpg_2', 'x.jpg_2.png'),
               ('a_x', 'b/a_x.jpg'), ('x', 'a/x.jpg')]
     assert [name for name, _ in unique_names(images)] == [
-        'x', 'x_2', 'x.jpg_2', 'b_a_x.jpg', 'a_x.jpg']
+        'x.jpg', 'x.jpg_2', 'x.jpg_2_2', 'b_a_x.jpg', 'a_x.jpg']
 
 
 @settings(derandomize=True, deadline=None)
