@@ -56,13 +56,13 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.inputs import find_images
     total = number_of_images(find_images(args.inputs))
     options = parse_options(args.cfg_options)
+    if args.track_thr is not None:
+        options['tracking.birth_thr'] = args.track_thr
     from tqdm import tqdm
 
     from ..apis.inferencer import SSAInferencer
     inferencer = SSAInferencer(args.config or args.model, args.checkpoint,
                                args.device, options)
-    if args.track_thr is not None:
-        inferencer.track_options.birth_thr = args.track_thr
     persons = images = 0
     errors = []
     results = inferencer(
