@@ -107,7 +107,8 @@ class LoadCheckedImage(LoadImage):
     def _load(self, path: str, annotated: Optional[tuple]) -> np.ndarray:
         """The pixels of a file, checked before and after they are decoded."""
         content = self._read(path)
-        width, height, orientation = read_header(content, path)
+        width, height, orientation = read_header(content, path,
+                                                 self.max_pixels)
         if 'ignore_orientation' in self.color_type:
             orientation = 1
         self._check_pixels(path, width, height)
@@ -179,8 +180,13 @@ class LoadCheckedImage(LoadImage):
             'and scale the annotations with them', 'size')
 
 
-def read_header(content: bytes, path: str) -> Tuple[int, int, int]:
+def read_header(content: bytes,
+                path: str,
+                max_pixels: int = MAX_PIXELS) -> Tuple[int, int, int]:
     """Width, height and EXIF orientation that a file declares.
+
+    Of more pixels than ``max_pixels`` the orientation is 1: to look for it,
+    Pillow decodes all pixels of a PNG.
 
     Raises:
         ImageFault: If it is not an image, or a JPEG 2000.
@@ -192,7 +198,9 @@ def read_header(content: bytes, path: str) -> Tuple[int, int, int]:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
-            orientation = image.getexif().get(ORIENTATION, 1)
+            orientation = 1
+            if width * height <= max_pixels:
+                orientation = image.getexif().get(ORIENTATION, 1)
     except Exception as error:  # damaged files raise errors of many kinds
         raise _unreadable(path) from error
     return width, height, orientation if orientation in range(2, 9) else 1

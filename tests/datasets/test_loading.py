@@ -169,6 +169,17 @@ def test_what_declares_too_many_pixels_is_not_decoded(
         LoadCheckedImage()(dict(img_path=str(path)))
 
 
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+def test_a_header_of_too_many_pixels_is_all_that_is_read(tmp_path,
+                                                         monkeypatch):
+    """Pillow would decode a PNG to look for its orientation."""
+    monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', None)
+    path = tmp_path / '1.png'
+    path.write_bytes(png(12000, 12000))
+    with pytest.raises(ValueError, match='1.png declares 12000 x 12000'):
+        LoadCheckedImage()(dict(img_path=str(path)))
+
+
 def test_max_pixels(tmp_path):
     path = str(tmp_path / '1.png')
     cv2.imwrite(path, PIXELS)
