@@ -1,11 +1,15 @@
 """What README and docs print is true: code that runs, files that exist."""
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from factories import COCO_NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
@@ -54,6 +58,77 @@ def test_commands_run_as_printed(code, checkout):
     attention = {'people_attention.jpg'} if '--attention' in code else set()
     assert {f.name for f in (checkout / 'predictions').iterdir()} == {
         'people_persons.jpg', 'predictions.json'} | attention
+
+
+def run_block(page: str, words: str) -> dict:
+    """Run the one Python block of a page with these words; its names."""
+    blocks = [block for block in re.findall(
+        r'^```python\n(.*?)^```$', (ROOT / page).read_text(),
+        re.MULTILINE | re.DOTALL) if words in block]
+    assert len(blocks) == 1
+    names: dict = {}
+    exec(compile(blocks[0], page, 'exec'), names)
+    return names
+
+
+def test_what_the_api_names_is_there(checkout):
+    names = run_block('docs/api/index.md', 'import decode')
+    assert all(map(callable, (names[name] for name in (
+        'SSAInferencer', 'decode', 'diagnose', 'write_dataset', 'Tracker'))))
+
+
+def test_the_diagnosis_in_python(checkout, capsys):
+    points = [[20 * k, 15 * k, 2] for k in range(1, 18)]
+    ann = dict(id=1, image_id=1, category_id=1, iscrowd=0, num_keypoints=17,
+               keypoints=sum(points, []), area=6e4, bbox=[20, 15, 320, 240])
+    (checkout / 'annotations.json').write_text(json.dumps(dict(
+        images=[dict(id=1, width=400, height=300, file_name='1.jpg')],
+        categories=[dict(id=1, name='person', keypoints=list(
+            COCO_NAMES))], annotations=[ann])))
+    points[0][0] += 300  # a miss
+    (checkout / 'results.json').write_text(json.dumps([dict(
+        image_id=1, category_id=1, score=1., keypoints=sum(points, []))]))
+    diagnosis = run_block('docs/diagnosis.md', 'diagnose(')['diagnosis']
+    assert str(diagnosis.ap) in capsys.readouterr().out
+    assert diagnosis.shares['good'] == pytest.approx(16 / 17)
+    assert diagnosis.shares['miss'] == pytest.approx(1 / 17)
+
+
+def test_cutting_the_annotations_of_42_images(checkout):
+    folder = checkout / 'data/coco/annotations'
+    folder.mkdir(parents=True)
+    (checkout / 'ids.txt').write_text('790 30752\n551757')
+    everything = dict(
+        categories=[dict(id=1, name='person')],
+        images=[dict(id=i) for i in (790, 791, 551757)],
+        annotations=[dict(id=1, image_id=790), dict(id=2, image_id=791)])
+    (folder / 'person_keypoints_train2017.json').write_text(
+        json.dumps(everything))
+    run_block('docs/results.md', 'ids.txt')
+    assert json.loads((checkout / 'person_keypoints_42.json').read_text()) == \
+        dict(categories=everything['categories'],
+             images=[dict(id=790), dict(id=551757)],
+             annotations=[dict(id=1, image_id=790)])
+
+
+def test_mmposes_inferencer_as_printed(checkout):
+    result = run_block('docs/guide/predict.md', 'MMPoseInferencer')['result']
+    persons, = result['predictions']
+    assert len(persons) == 3
+    height, width = cv2.imread('docs/images/people.jpg').shape[:2]
+    assert all(p['mask']['size'] == [height, width] for p in persons)
+
+
+def test_ids_of_a_video_as_printed(checkout, capsys):
+    frame = np.zeros((160, 160, 3), np.uint8)
+    writer = cv2.VideoWriter(
+        'walk.mp4', cv2.VideoWriter_fourcc(*'mp4v'), 25, frame.shape[:2])
+    for _ in range(2):
+        writer.write(frame)
+    writer.release()
+    run_block('docs/guide/video.md', 'track=True')
+    assert re.findall(r'^(\d) \[', capsys.readouterr().out,
+                      re.MULTILINE) == ['0', '1']
 
 
 def test_snippets_are_found():
