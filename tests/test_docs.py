@@ -58,6 +58,10 @@ def test_commands_run_as_printed(code, checkout):
     attention = {'people_attention.jpg'} if '--attention' in code else set()
     assert {f.name for f in (checkout / 'predictions').iterdir()} == {
         'people_persons.jpg', 'predictions.json'} | attention
+    # and the picture that the page shows is the one that is made
+    shown, made = (cv2.imread(path).astype(int) for path in (
+        'docs/images/people_found.jpg', 'predictions/people_persons.jpg'))
+    assert np.abs(shown - made).mean() < .5
 
 
 def run_block(page: str, words: str) -> dict:
