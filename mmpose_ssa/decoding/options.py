@@ -37,6 +37,10 @@ class DecodeOptions:
         mask_threshold: sigma of section 2.5, on person maps.
         merge_threshold: Intersection over the larger area above which two
             persons are merged.
+        size_exponent: A person's score is multiplied by the share of the
+            image that its map covers above sigma, to this power: large people
+            are found better than small ones of equal heatmaps. 0, as the
+            paper, leaves it.
         max_persons: Most persons per image.
         refine_location: Refine locations inside the cell.
         unbiased: The heatmaps' Gaussians are centred between the cells:
@@ -64,6 +68,7 @@ class DecodeOptions:
     fill_map_threshold: float = 0.2
     mask_threshold: float = 0.4
     merge_threshold: float = 0.3
+    size_exponent: float = 0.
     max_persons: int = 30
     refine_location: bool = True
     unbiased: bool = False
@@ -96,6 +101,9 @@ class DecodeOptions:
         if not self.merge_threshold >= 0:
             raise ValueError('merge_threshold must be 0 or more, got '
                              f'{self.merge_threshold}')
+        if not 0 <= self.size_exponent < float('inf'):
+            raise ValueError('size_exponent must be 0 or more, got '
+                             f'{self.size_exponent}')
 
 
 def _check_choice(name: str, value: Union[bool, str],

@@ -66,10 +66,10 @@ def decode(heatmaps: np.ndarray,
     grid = token_grid(shape, options.heatmap_stride, options.token_stride)
 
     # Section 2.4. The peaks of the heatmaps are M candidates ...
+    cells = content_cells(content_inp, options.heatmap_stride, shape)
     found = find_candidates(
         heatmaps, options.score_threshold, options.nms_kernel,
-        options.max_candidates,
-        content_cells(content_inp, options.heatmap_stride, shape))
+        options.max_candidates, cells)
     # ... whose tokens attend to all L = h * w tokens, (M, L)
     tokens = tokens_at(found.cells * options.heatmap_stride,
                        options.token_stride, grid)
@@ -82,6 +82,8 @@ def decode(heatmaps: np.ndarray,
                                   options.mask_threshold,
                                   options.merge_threshold)
     scores = instance_scores(persons, found.scores)
+    if options.size_exponent:
+        scores = scores * size_factors(maps, cells, options)
     best = descending(scores)[:options.max_persons]
     persons, maps, scores = persons[best], maps[best], scores[best]
 
@@ -121,6 +123,23 @@ def group(types: np.ndarray, scores: np.ndarray, affinity: np.ndarray,
     return group_body_first(types, scores, affinity, options.edges,
                             options.num_keypoints,
                             options.attraction_threshold)
+
+
+def size_factors(maps: np.ndarray, cells: Sequence[int],
+                 options: DecodeOptions) -> np.ndarray:
+    """(P,) share of the image on each map, to the options' power.
+
+    Args:
+        maps: (P, L) person attention maps with maximum 1.
+        cells: (x0, y0, x1, y1) of the image in heatmap cells, ends excluded.
+        options: Strides, sigma and the exponent.
+    """
+    x0, y0, x1, y1 = cells
+    cells_per_token = (options.token_stride / options.heatmap_stride)**2
+    covered = (maps > options.mask_threshold).sum(axis=1) * cells_per_token
+    share = covered / ((x1 - x0) * (y1 - y0))
+    # a map may reach into the padding
+    return np.minimum(share, 1)**options.size_exponent
 
 
 def fill(persons: DecodedPersons, heatmaps: np.ndarray,

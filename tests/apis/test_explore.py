@@ -120,7 +120,7 @@ def same_persons(report, expected):
 @pytest.mark.parametrize('options', [
     dict(), dict(matching='attraction', fill_missing=False),
     dict(score_threshold=.06, attraction_threshold=.02),
-    dict(mask_threshold=.15, merge_threshold=.1)])
+    dict(mask_threshold=.15, merge_threshold=.1), dict(size_exponent=.5)])
 def test_it_groups_as_the_decoder_does(inferencer, image, text, tmp_path,
                                        options):
     outputs = look(inferencer, image)

@@ -51,6 +51,37 @@ def test_persons_by_hand():
         pytest.approx(scores) for scores in ([0, .95], [.9, 0], [.7, 0])]
 
 
+def test_large_persons_gain_on_small_ones():
+    """A strong person of one token of twelve, a weaker one of two."""
+    heatmaps = peaks(SHAPE, (0, 1, 1, .9), (0, 1, 9, .4), (1, 1, 5, .4))
+    rows_of = Rows(linked_tokens((4, 8)))
+
+    def scores(content=None, **options):
+        found = decode(heatmaps, rows_of, options_of(**options), content)
+        return [(len(set(person)), score) for person, score in zip(
+            (found.keypoint_scores > 0).tolist(), found.scores)]
+
+    strong, weak = 2, 1  # whether one of two keypoints is missing
+    assert scores() == [(strong, pytest.approx(.45)),
+                        (weak, pytest.approx(.4))]
+    assert scores(size_exponent=1.) == [
+        (weak, pytest.approx(.4 * 2 / 12)), (strong, pytest.approx(.45 / 12))]
+    assert scores(size_exponent=.125)[0] == (
+        strong, pytest.approx(.45 * (1 / 12)**.125))
+    # the left quarter of the input is the image, the rest is padding
+    assert scores((0, 0, 15, 47), size_exponent=1.) == [
+        (weak, pytest.approx(.4 * 2 / 3)), (strong, pytest.approx(.45 / 3))]
+    # of all maps no more than the image counts
+    assert scores((0, 0, 7, 39), size_exponent=1.)[0] == (
+        weak, pytest.approx(.4))
+
+
+@pytest.mark.parametrize('value', [-.1, float('inf'), float('nan')])
+def test_impossible_exponents(value):
+    with pytest.raises(ValueError, match=f'size_exponent .* got {value}'):
+        options_of(size_exponent=value)
+
+
 def test_the_matching_is_the_one_asked_for():
     """Of type 1 the strong candidate, or that to which more is attended."""
     heatmaps = peaks(SHAPE, (0, 1, 1, 1.), (1, 9, 1, .9), (1, 1, 9, .4))

@@ -109,6 +109,14 @@ function instanceScore(person, scores) {
   return person.reduce((sum, c) => sum + (c >= 0 ? scores[c] : 0), 0) / person.length;
 }
 
+/** What a person's score is multiplied by: its share of the image, to a power. */
+function sizeFactor(map, model) {
+  const {options, contentCells: [x0, y0, x1, y1]} = model;
+  const covered = map.reduce((sum, value) => sum + (value > options.mask_threshold), 0)
+    * (options.token_stride / options.heatmap_stride) ** 2;
+  return Math.min(covered / ((x1 - x0) * (y1 - y0)), 1) ** options.size_exponent;
+}
+
 /** Mean attention of a person's keypoints over its maximum, section 2.5. */
 function personMap(person, rows) {
   const members = person.filter(c => c >= 0);
@@ -226,7 +234,8 @@ function describe(person, rows, model, map = personMap(person, rows)) {
   const points = person.map((c, kind) => c >= 0
     ? {point: candidates.points[c], score: candidates.scores[c], filled: false}
     : kind in filled ? {...filled[kind], filled: true} : null);
-  return {candidates: person, map, points, score: instanceScore(person, candidates.scores)};
+  const score = instanceScore(person, candidates.scores) * sizeFactor(map, model);
+  return {candidates: person, map, points, score};
 }
 
 /** Sections 2.4 and 2.5: the candidates above t, grouped and merged. */
@@ -238,7 +247,8 @@ function decode(model, rowOf) {
   for (const name of ['types', 'scores', 'tokens']) some[name] = chosen.map(c => all[name][c]);
   const rows = chosen.map(rowOf);
   const persons = mergePersons(groupPartFirst(some, rows, options), some.scores, rows, options);
-  const scores = persons.map(person => instanceScore(person, some.scores));
+  const scores = persons.map(person => instanceScore(person, some.scores)
+    * sizeFactor(personMap(person, rows), model));
   return descending(scores).slice(0, options.max_persons).map(i => {
     const rowsOfAll = {};
     const person = persons[i].map(c => {
