@@ -247,16 +247,12 @@ function decode(model, rowOf) {
   for (const name of ['types', 'scores', 'tokens']) some[name] = chosen.map(c => all[name][c]);
   const rows = chosen.map(rowOf);
   const persons = mergePersons(groupPartFirst(some, rows, options), some.scores, rows, options);
-  const scores = persons.map(person => instanceScore(person, some.scores)
-    * sizeFactor(personMap(person, rows), model));
-  return descending(scores).slice(0, options.max_persons).map(i => {
-    const rowsOfAll = {};
-    const person = persons[i].map(c => {
-      if (c >= 0) rowsOfAll[chosen[c]] = rows[c];
-      return c >= 0 ? chosen[c] : MISSING;
-    });
-    return describe(person, rowsOfAll, model);
-  });
+  const rowsOfAll = {};
+  chosen.forEach((c, i) => { rowsOfAll[c] = rows[i]; });
+  const described = persons.map(person =>
+    describe(person.map(c => c >= 0 ? chosen[c] : MISSING), rowsOfAll, model));
+  return descending(described.map(person => person.score))
+    .slice(0, options.max_persons).map(i => described[i]);
 }
 
 /** The person at a token: its mask from the token's own row, its skeleton of
