@@ -5,7 +5,8 @@ from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 
 from ..annotations.checks import Rules
-from .ground_truth import PERSON_ID, announced, read_ground_truth
+from .ground_truth import (PERSON_ID, announced, note_untested,
+                           read_ground_truth)
 
 
 @METRICS.register_module()
@@ -64,3 +65,9 @@ class CheckedCocoMetric(CocoMetric):
         super().process(data_batch, data_samples)
         for prediction, _ in self.results[start:]:
             prediction['category_id'] = self.person_id
+
+    def compute_metrics(self, results: list) -> dict:
+        """As the base class; says so if images were left out of the test."""
+        if self.coco is not None and not self.format_only:
+            note_untested(self.coco, [p['img_id'] for p, _ in results])
+        return super().compute_metrics(results)

@@ -1,7 +1,8 @@
 """The annotations that metrics evaluate against, read once and checked."""
-from typing import Optional, Tuple, Union
+import logging
+from typing import Optional, Sequence, Tuple, Union
 
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, print_log
 from xtcocotools.coco import COCO
 
 from ..annotations.checks import PERSON_ID, Rules
@@ -50,3 +51,21 @@ def read_ground_truth(ann_file: str, rules: Rules,
     with without_printing():
         coco = COCO(ann_file, ann_data=checked.dataset)
     return coco, checked.person.get('id', PERSON_ID)
+
+
+def note_untested(coco: COCO, tested: Sequence[int]) -> None:
+    """Log a warning if images whose persons count were not tested.
+
+    Args:
+        coco: The annotations.
+        tested: Ids of the images that were.
+    """
+    shown = {ann['image_id'] for ann in coco.anns.values()
+             if ann.get('num_keypoints', 1) and not ann.get('iscrowd')}
+    left_out = shown.difference(tested)
+    if left_out:
+        print_log(
+            f'{len(left_out)} of {len(shown)} images with people were not '
+            'tested (every_nth_image, indices or the like); their persons '
+            'count as missed: for the AP of the others give an annotation '
+            'file without them', logger='current', level=logging.WARNING)

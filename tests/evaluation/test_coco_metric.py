@@ -119,6 +119,22 @@ def test_a_fault_ends_the_run_before_it_begins(tmp_path, fault, words):
         CheckedCocoMetric().dataset_meta = meta()
 
 
+def test_images_left_out_of_the_test_are_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmpose_ssa.evaluation.ground_truth.print_log',
+                        lambda message, **_: said.append(message))
+    persons = [person(POINTS, i, i, iscrowd=int(i == 3)) for i in (1, 2, 3)]
+    path = write(tmp_path, persons,
+                 sizes={i: (100, 100) for i in (1, 2, 3, 4)})
+    found = [*samples(persons[:1]), *samples(persons[1:2], 2)]
+    for tested, expected in ((2, 1.), (1, .505)):
+        metric = CheckedCocoMetric(ann_file=path, **OPTIONS)
+        ap = evaluated(metric, found[:tested], tested)['coco/AP']
+        assert ap == pytest.approx(expected, abs=.01)
+    message, = said
+    assert message.startswith('1 of 2 images with people were not tested')
+
+
 def test_without_annotations_there_is_nothing_to_evaluate(tmp_path):
     path = tmp_path / 'info.json'
     path.write_text(json.dumps(without(content([]), 'annotations')))
