@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=int, default=320,
                         help='width and height in pixels (default: 320)')
     parser.add_argument('--max-people', type=int, default=5,
-                        help='most people in an image, 1 to 5 (default: 5)')
+                        help='most people in an image, 1 to 5, with '
+                        '--min-people to 12 (default: 5)')
+    parser.add_argument('--min-people', type=int, default=0,
+                        help='fewest people in an image, for crowds; then '
+                        'all numbers are as likely')
     parser.add_argument('--min-height', type=float, default=.25,
                         help='smallest height of an upright person, as a '
                         "fraction of the image's (default: 0.25)")
@@ -51,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
         result = write_dataset(args.out, args.train, args.val, args.size,
                                args.seed, args.workers, progress,
-                               args.max_people, args.min_height)
+                               args.max_people, args.min_height,
+                               args.min_people)
     persons, seconds = result['persons'], time.perf_counter() - begin
     print(f'{args.out}: {result["images"]} images ({result["new"]} new), '
           f'{persons} person{"s" * (persons != 1)}, '

@@ -55,7 +55,7 @@ class _Record(NamedTuple):
 def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
                   size: int = 320, seed: int = 0, workers: int = 2,
                   progress: Progress = None, max_people: int = 5,
-                  min_height: float = .25) -> dict:
+                  min_height: float = .25, min_people: int = 0) -> dict:
     """Write a data set of synthetic people in COCO's layout.
 
     It consists of ``root/annotations/person_keypoints_{train,val}2017.json``
@@ -74,6 +74,7 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
         progress: Called as ``progress(done, total)`` after each image.
         max_people: As in :func:`draw_scene`.
         min_height: As in :func:`draw_scene`.
+        min_people: As in :func:`draw_scene`.
 
     Returns:
         dict: The numbers of ``images``, ``persons``, ``overlapping`` persons
@@ -88,7 +89,9 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
                              ('seed', seed, 0), ('workers', workers, 1)):
         check_whole(name, value, low)
     options = dict(size=size, max_people=max_people, min_height=min_height)
-    check_scene(size, max_people, min_height)
+    if min_people:  # files made before it was there are kept
+        options.update(min_people=min_people)
+    check_scene(**options)
     root = Path(root)
     plans = {split: dict(version=VERSION, seed=seed, **options,
                          images=counts[split]) for split in SPLITS}

@@ -21,6 +21,7 @@ MIN_SIZE = 64  # [px]
 
 _PEOPLE_COUNTS = (.04, .22, .28, .25, .14, .07)  # P(0 people), P(1), ... P(5)
 MOST_PEOPLE = len(_PEOPLE_COUNTS) - 1
+MOST_IN_CROWD = 12  # where the least number is given, too
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,19 @@ class _Shown(NamedTuple):
 
 
 def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
-               min_height: float = .25) -> Scene:
+               min_height: float = .25, min_people: int = 0) -> Scene:
     """Draw one image with its people.
 
     Args:
         seed: Anything that ``numpy.random.default_rng`` takes: an int, a
             sequence of ints, or a generator, which is advanced.
         size: Width and height of the image [px].
-        max_people: Most people in the foreground, 1 to 5.
+        max_people: Most people in the foreground, 1 to 5; to 12 with
+            ``min_people``.
         min_height: Smallest height of a person standing upright, as a
             fraction of the image's.
+        min_people: Fewest people. 0 draws their number as it is in photos,
+            mostly 1 to 3; else each number up to ``max_people`` is as likely.
 
     Returns:
         Scene: Image, annotations and masks, farthest person first, without
@@ -75,13 +79,16 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
 
     Raises:
         ValueError: If ``size`` is below 64 or not a whole number, or
-            ``max_people`` or ``min_height`` out of range.
+            ``max_people``, ``min_height`` or ``min_people`` out of range.
     """
-    check_scene(size, max_people, min_height)
+    check_scene(size, max_people, min_height, min_people)
     rng = np.random.default_rng(seed)
     canvas = draw_background(rng, size)
-    number = min(int(rng.choice(len(_PEOPLE_COUNTS), p=_PEOPLE_COUNTS)),
-                 max_people)
+    if min_people:
+        number = int(rng.integers(min_people, max_people + 1))
+    else:
+        number = min(int(rng.choice(len(_PEOPLE_COUNTS), p=_PEOPLE_COUNTS)),
+                     max_people)
     people = _place(rng, size, number, min_height)
     crowd = np.zeros((size, size), bool)
     if number and rng.random() < .08:
@@ -98,13 +105,19 @@ def draw_scene(seed: Any, size: int = 320, max_people: int = 5,
                  np.array([person.yaw for person in shown]))
 
 
-def check_scene(size: int, max_people: int, min_height: float) -> None:
+def check_scene(size: int, max_people: int, min_height: float,
+                min_people: int = 0) -> None:
     """Raise ValueError for what :func:`draw_scene` cannot draw."""
     check_whole('size', size, MIN_SIZE)
+    check_whole('min_people', min_people, 0)
+    most = MOST_IN_CROWD if min_people else MOST_PEOPLE
     # True is an int as well
-    if type(max_people) is not int or not 1 <= max_people <= MOST_PEOPLE:
+    if type(max_people) is not int or not 1 <= max_people <= most:
         raise ValueError(f'max_people is {max_people!r}: give a whole number '
-                         f'between 1 and {MOST_PEOPLE}')
+                         f'between 1 and {most}')
+    if min_people > max_people:
+        raise ValueError(f'min_people is {min_people} and max_people '
+                         f'{max_people}: give a smaller min_people')
     if not .25 <= min_height <= 1:
         raise ValueError(f'min_height is {min_height!r}: give a fraction of '
                          "the image's height between 0.25 and 1")
