@@ -12,6 +12,7 @@ refit(_base_, codec=dict(score_threshold=0.1))
 model = dict(
     backbone=dict(
         init_cfg=dict(
+            _delete_=True,
             type='Pretrained',
             checkpoint='weights/ssa_demo_naive.pth',
             prefix='backbone.')))
