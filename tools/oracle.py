@@ -138,7 +138,7 @@ def _measure(args: argparse.Namespace) -> Results:
                          f'--cfg-options: {error}') from error
     for evaluator in evaluators.values():
         evaluator.dataset_meta = loader.dataset.metainfo
-    decompose(oracle, tqdm(loader, unit='image'), evaluators)
+    decompose(oracle, tqdm(loader, unit='image', disable=None), evaluators)
     return {' + '.join('perfect' if half else 'own' for half in pair):
             evaluator.evaluate(len(loader.dataset))
             for pair, evaluator in evaluators.items()}
