@@ -165,6 +165,7 @@ def test_no_image_is_removed_or_written_through_a_link(data, tmp_path):
     ('train', -1), ('val', 1.5), ('size', 63), ('size', 96.), ('seed', -2),
     ('seed', None), ('workers', 0), ('train', True), ('max_people', 0),
     ('max_people', 6), ('max_people', True), ('min_height', .1),
+    ('min_people', -1), ('min_people', 6), ('min_people', 1.),
     ('min_height', 1.5)])
 def test_bad_arguments_are_named(tmp_path, name, value):
     with pytest.raises(ValueError, match=f'{name} is {value!r}'):

@@ -5,6 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mmpose_ssa.synthetic import draw_scene
+from mmpose_ssa.synthetic import scene as scene_module
 from mmpose_ssa.synthetic.annotation import (MIN_LABELLED_HEIGHT,
                                              MIN_LABELLED_SHARE, overlapping)
 
@@ -265,3 +266,34 @@ def test_more_than_five_people_are_refused():
 def test_bad_scene_size():
     with pytest.raises(ValueError, match='size is 10'):
         draw_scene(0, 10)
+
+
+# --- crowds -----------------------------------------------------------------
+
+
+def test_crowds_have_as_many_people_as_asked_for(monkeypatch):
+    """Each number from the fewest to the most, about as often."""
+    numbers, place = [], scene_module._place
+
+    def counting(rng, size, number, least):
+        numbers.append(number)
+        return place(rng, size, number, least)
+
+    monkeypatch.setattr(scene_module, '_place', counting)
+    for seed in range(90):
+        draw_scene(seed, 64, max_people=8, min_height=.5, min_people=6)
+    counts = np.bincount(numbers, minlength=9)
+    assert counts[:6].sum() == 0 and counts.sum() == 90
+    assert (counts[6:] > 15).all()
+
+
+def test_no_least_number_changes_nothing():
+    drawn = draw_scene(3, 64, 5, .3, min_people=0)
+    np.testing.assert_array_equal(drawn.image, draw_scene(3, 64, 5, .3).image)
+
+
+def test_impossible_crowds_are_refused():
+    with pytest.raises(ValueError, match='max_people is 13.* 1 and 12'):
+        draw_scene(0, 64, 13, min_people=4)
+    with pytest.raises(ValueError, match='min_people is 5 and max_people 4'):
+        draw_scene(0, 64, 4, min_people=5)

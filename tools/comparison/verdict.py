@@ -6,7 +6,6 @@ from statistics import mean, stdev
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from scipy.stats import t
-
 from shared.tables import markdown_table
 
 CONFIDENCE = .95
