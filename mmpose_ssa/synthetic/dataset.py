@@ -91,7 +91,7 @@ def write_dataset(root: Union[str, Path], train: int = 2000, val: int = 200,
     options = dict(size=size, max_people=max_people, min_height=min_height)
     if min_people:  # files made before it was there are kept
         options.update(min_people=min_people)
-    check_scene(**options)
+    check_scene(size, max_people, min_height, min_people)
     root = Path(root)
     plans = {split: dict(version=VERSION, seed=seed, **options,
                          images=counts[split]) for split in SPLITS}
