@@ -75,6 +75,12 @@ def trained(monkeypatch):
     return counts
 
 
+@pytest.fixture
+def untimed(monkeypatch):
+    """Every image takes half a second, and is not predicted for it."""
+    monkeypatch.setattr(run, '_seconds', lambda tester, index: .5)
+
+
 def last_weights(folder):
     return torch.load((folder / 'last_checkpoint').read_text(),
                       weights_only=False)
@@ -133,7 +139,7 @@ def test_configs_are_compared(monkeypatch, tmp_path, scenes, configs, trained,
 
 
 def test_an_interrupted_training_resumes(monkeypatch, tmp_path, scenes,
-                                         configs, trained):
+                                         configs, trained, untimed):
     arguments = [configs[0], '--steps', 8, '--data-root', scenes]
     command(*arguments, '--work-dir', tmp_path / 'whole')
     with monkeypatch.context() as patch:
@@ -161,7 +167,7 @@ def test_an_interrupted_training_resumes(monkeypatch, tmp_path, scenes,
     assert next((tmp_path / 'halves').glob('both/*/result.json')).is_file()
 
 
-def test_seeds_and_given_weights(tmp_path, scenes, configs, trained):
+def test_seeds_and_given_weights(tmp_path, scenes, configs, trained, untimed):
     model = MODELS.build(Config.fromfile(configs[1]).model)
     weights = save_weights(model, tmp_path / 'weights.pth')
     command(*configs, '--steps', 1, '--seed', 0, 4,
