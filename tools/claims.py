@@ -1,6 +1,6 @@
 """Measure the paper's claims on crowds of synthetic people.
 
-    python tools/claims.py --seed 0 1 2 --out docs/claims.json
+    python tools/claims.py --seed 0 1 2 --out configs/claims/results.json
 
 Trains configs/claims/ssa_crowd.py and its variants, each with every seed for
 the same number of steps, and decomposes what each loses, with the decoders
