@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Optional, Sequence
 
-SECTIONS = ('decoding', 'forward', 'memory', 'onnx', 'pipeline',
-            'predict')
+SECTIONS = ('decoding', 'explorer', 'forward', 'memory', 'onnx',
+            'pipeline', 'predict')
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

@@ -2,13 +2,15 @@
 
 The page (`explorer/`) holds image, heatmaps, candidates, queries and keys, and
 groups by itself: it needs no server and no network. Numbers are quantised,
-all by one step per array.
+all by one step per array, and deflated.
 """
 import base64
 import dataclasses
+import functools
 import html
 import json
 import string
+import zlib
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
@@ -27,6 +29,10 @@ from .local_visualizer import DRAW_THR
 
 FOLDER = Path(__file__).parent / 'explorer'
 LIMIT = 8_000_000  # bytes that a page may have
+SCRIPTS = ('decode', 'model', 'persons', 'drawing', 'panel', 'download',
+           'page')  # each uses what those before it declare
+# Bits of the supervised layer and of the others, from the best on
+PRECISIONS = ((16, 16), (12, 12), (12, 8), (12, 6))
 LONGEST = 1280  # pixels of the image in the page
 
 
@@ -101,8 +107,8 @@ def page(inferencer: SSAInferencer, image: np.ndarray,
         file_name: Its name, for the title and the download.
 
     Returns:
-        HTML of at most 8 MB: layers beside the supervised one get 8 bits, or
-        are left out, where they would make it larger.
+        HTML of at most 8 MB: where it would be larger, numbers get fewer
+        bits, and layers far from the supervised one are left out at last.
 
     Raises:
         ValueError: As :func:`look`; if the page were too large, or the model
@@ -117,28 +123,29 @@ def page(inferencer: SSAInferencer, image: np.ndarray,
             '--cfg-options model.head.decoder.grouping=part_first '
             'model.head.decoder.mask_mode=soft')
     content = _content(inferencer, image, file_name, outputs)
-    for bits in (16, 8, 0):
-        content['layers'] = _layers(outputs, bits)
-        content['supervised'] = next(
-            i for i, layer in enumerate(content['layers'])
-            if layer['name'] == outputs.names[outputs.supervised])
-        text = _filled(content, file_name)
-        if len(text) <= LIMIT:
-            return text
-    raise ValueError(
-        f'the page would have {len(text) / 1e6:.1f} MB: its input is '
-        f'{outputs.metainfo["input_size"]} pixels; give a smaller image')
+    content['layers'] = []
+    layers = _layers(outputs, LIMIT - len(_filled(content, file_name)))
+    content.update(layers=layers, supervised=next(
+        i for i, layer in enumerate(layers)
+        if layer['name'] == outputs.names[outputs.supervised]))
+    text = _filled(content, file_name)
+    if len(text) > LIMIT:
+        raise ValueError(
+            f'the page would have {len(text) / 1e6:.1f} MB: its input is '
+            f'{outputs.metainfo["input_size"]} pixels; give a smaller image')
+    return text
 
 
 def _filled(content: dict, file_name: str) -> str:
-    parts = {name: (FOLDER / file).read_text(encoding='utf-8')
-             for name, file in (('STYLE', 'style.css'),
-                                ('DECODE', 'decode.js'), ('PAGE', 'page.js'))}
+    def source(name: str) -> str:
+        return (FOLDER / name).read_text(encoding='utf-8')
+
+    parts = dict(STYLE=source('style.css'), SCRIPTS='\n'.join(
+        f'<script>{source(f"{name}.js")}</script>' for name in SCRIPTS))
     # '<' could end the script element, whatever a file is called
     parts['DATA'] = json.dumps(content).replace('<', '\\u003c')
     parts['TITLE'] = html.escape(file_name)
-    return _Template((FOLDER / 'page.html').read_text(
-        encoding='utf-8')).substitute(parts)
+    return _Template(source('page.html')).substitute(parts)
 
 
 class _Template(string.Template):
@@ -178,16 +185,30 @@ def _content(inferencer: SSAInferencer, image: np.ndarray, file_name: str,
         category_id=inferencer.category_id, draw_thr=DRAW_THR)
 
 
-def _layers(outputs: Outputs, bits: int) -> List[dict]:
-    """The supervised layer with 16 bits, the others with ``bits``."""
-    result = []
-    for i, (layer, name) in enumerate(zip(outputs.layers, outputs.names)):
-        used = 16 if i == outputs.supervised else bits
-        if used:
-            q, k = (t[0].float().cpu().numpy() for t in (layer.q, layer.k))
-            result.append(dict(
-                name=name, heads=len(q), d=q.shape[-1],
-                q=quantised(q, used), k=quantised(k, used)))
+def _layers(outputs: Outputs, room: int) -> List[dict]:
+    """The layers as exactly as they fit into ``room`` bytes.
+
+    If even the fewest bits are too many, layers are left out, those furthest
+    from the supervised one first, which stays in any case.
+    """
+    own = outputs.supervised
+    near = sorted(range(len(outputs.layers)), key=lambda i: abs(i - own))
+    attempts = [(near, *bits) for bits in PRECISIONS]
+    attempts += [(near[:n], *PRECISIONS[-1]) for n in range(len(near) - 1, 0,
+                                                             -1)]
+
+    @functools.lru_cache(maxsize=None)
+    def layer(i: int, bits: int) -> dict:
+        q, k = (t[0].float().cpu().numpy() for t in (
+            outputs.layers[i].q, outputs.layers[i].k))
+        return dict(name=outputs.names[i], heads=len(q), d=q.shape[-1],
+                    q=quantised(q, bits), k=quantised(k, bits))
+
+    for chosen, bits, others in attempts:
+        result = [layer(i, bits if i == own else others)
+                  for i in sorted(chosen)]
+        if len(json.dumps(result)) <= room:
+            break
     return result
 
 
@@ -196,16 +217,24 @@ def quantised(values: np.ndarray, bits: int) -> dict:
 
     Args:
         values: Any finite numbers.
-        bits: 8 or 16, with sign.
+        bits: 2 to 16, with sign.
 
     Returns:
-        ``bits``, ``scale`` (the step) and ``content``, base64, little-endian.
+        ``bits``, ``scale`` (the step) and ``content``: base64 of deflated
+        bytes; of numbers of more than 8 bits first all low bytes and then all
+        high ones, which deflate better so.
     """
     most = 2**(bits - 1) - 1
     scale = float(np.abs(values).max(initial=0)) / most or 1.
-    whole = np.round(values / scale).astype(f'<i{bits // 8}')
+    whole = np.round(values / scale).ravel()
+    content = whole.astype(np.int8 if bits <= 8 else '<i2').view(np.uint8)
+    if bits > 8:
+        content = content.reshape(-1, 2).T
+    # runs are rare: to count the bytes alone is fast, and as small
+    packer = zlib.compressobj(strategy=zlib.Z_HUFFMAN_ONLY)
+    packed = packer.compress(content.tobytes()) + packer.flush()
     return dict(bits=bits, scale=scale,
-                content=base64.b64encode(whole.tobytes()).decode())
+                content=base64.b64encode(packed).decode())
 
 
 def _jpeg(image: np.ndarray) -> str:

@@ -1,11 +1,11 @@
 """The page, in a real browser, knows and groups as the model does."""
+import base64
 import dataclasses
 import html
 import itertools
 import json
 import re
-import shutil
-import subprocess
+import zlib
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 import torch
 from factories import CONFIGS, ROOT, TINY, random_model, save_weights
 from mmengine.config import Config
+from shared.browser import EXECUTABLE, PHONE, Browser
 
 from mmpose_ssa.apis.explore import LIMIT, look, page, quantised
 from mmpose_ssa.apis.inferencer import SSAInferencer
@@ -24,39 +25,30 @@ from mmpose_ssa.decoding.clicked import person_at
 from mmpose_ssa.decoding.coordinates import (content_box, content_cells,
                                              input_from_image, tokens_at)
 
+NOSE = 0
 pytestmark = pytest.mark.usefixtures('mmpose')
-BROWSER = next(filter(None, map(shutil.which, (
-    'chromium', 'chromium-browser', 'google-chrome'))), None)
 needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason='needs Chromium, to run the page')
-
-REPORT = """
-<script>
-addEventListener('load', () => setTimeout(() => {
-  const pre = document.createElement('pre');
-  pre.id = 'report';
-  try { pre.textContent = JSON.stringify((() => { CODE })()); }
-  catch (error) { pre.textContent = JSON.stringify({error: String(error)}); }
-  document.body.append(pre);
-}, 500));
-</script>
-</body>"""
+    EXECUTABLE is None, reason='needs Chromium, to run the page')
 
 
-def browse(folder, text, code):
-    """What a piece of JavaScript returns in the page once it is open."""
-    file = folder / 'page.html'
-    file.write_text(text.replace('</body>', REPORT.replace('CODE', code)))
-    done = subprocess.run(
-        [BROWSER, '--headless', '--no-sandbox', '--disable-gpu',
-         f'--user-data-dir={folder}/profile', '--virtual-time-budget=20000',
-         '--dump-dom', file.as_uri()], capture_output=True, text=True,
-        timeout=100)
-    found = re.search(r'<pre id="report">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout[-500:] + done.stderr[-500:]
-    report = json.loads(html.unescape(found[1]))
-    assert not (isinstance(report, dict) and 'error' in report), report
-    return report
+@pytest.fixture(scope='module')
+def browser():
+    with Browser() as found:
+        yield found
+
+
+@pytest.fixture
+def browse(browser, tmp_path):
+    """What a piece of JavaScript returns in a page, on a screen."""
+    def browse(text, code='', **screen):
+        file = tmp_path / 'page.html'
+        file.write_text(text)
+        browser.look(**screen)
+        browser.open(file)
+        report = browser.run(code)
+        assert not browser.complaints
+        return report
+    return browse
 
 
 @pytest.fixture(scope='module')
@@ -79,11 +71,12 @@ def text(inferencer, image):
 
 
 @needs_browser
-def test_rows_of_every_layer_are_the_models(inferencer, image, text, tmp_path):
+def test_rows_of_every_layer_are_the_models(inferencer, image, text, browse):
     outputs = look(inferencer, image)
     tokens = [0, 7, 111, 240]
-    report = browse(tmp_path, text, f"""
+    report = browse(text, f"""
       const tokens = {tokens};
+      for (const i in layers) await unpack(i);
       return layers.map((_, i) => tokens.map(t => Array.from(rowAt(i, t))));
     """)
     assert len(report) == len(outputs.layers) == 4
@@ -121,7 +114,7 @@ def same_persons(report, expected):
     dict(), dict(matching='attraction', fill_missing=False),
     dict(score_threshold=.06, attraction_threshold=.02),
     dict(mask_threshold=.15, merge_threshold=.1), dict(size_exponent=.5)])
-def test_it_groups_as_the_decoder_does(inferencer, image, text, tmp_path,
+def test_it_groups_as_the_decoder_does(inferencer, image, text, browse,
                                        options):
     outputs = look(inferencer, image)
     attention = outputs.layers[outputs.supervised]
@@ -131,14 +124,14 @@ def test_it_groups_as_the_decoder_does(inferencer, image, text, tmp_path,
         dataclasses.replace(inferencer.model.head.decoder.options, **options),
         content_box(outputs.metainfo))
     assert len(expected.keypoints) > 1
-    same_persons(browse(tmp_path, text, f"""
+    same_persons(browse(text, f"""
       Object.assign(model.options, {json.dumps(options)});
       regroup();
       {DECODED}"""), expected)
 
 
 @needs_browser
-def test_a_click_finds_the_person_there(inferencer, image, text, tmp_path):
+def test_a_click_finds_the_person_there(inferencer, image, text, browse):
     outputs = look(inferencer, image)
     decoder = inferencer.model.head.decoder
     options = decoder.options
@@ -152,7 +145,7 @@ def test_a_click_finds_the_person_there(inferencer, image, text, tmp_path):
     tokens = tokens_at(found.cells * options.heatmap_stride,
                        options.token_stride, attention.grid)
     points = np.array([[70., 60], [200, 220], [270, 100], [399, 299]])
-    report = browse(tmp_path, text, f"""
+    report = browse(text, f"""
       return {points.tolist()}.map(point => {{
         const token = tokenAt(point);
         const p = personAt(token, rowAt(data.supervised, token), rowOf, model);
@@ -173,11 +166,11 @@ def test_a_click_finds_the_person_there(inferencer, image, text, tmp_path):
 
 
 @needs_browser
-def test_the_assignment_is_the_best_of_all(text, tmp_path):
+def test_the_assignment_is_the_best_of_all(text, browse):
     rng = np.random.default_rng(0)
     gains = [rng.random(shape).round(3).tolist() for shape in (
         (1, 1), (2, 3), (3, 2), (4, 4), (5, 3), (3, 5), (1, 4))]
-    report = browse(tmp_path, text, f'return {gains}.map(assign);')
+    report = browse(text, f'return {gains}.map(assign);')
     for gain, found in zip(map(np.array, gains), report):
         rows, columns = gain.shape
         taken = [c for c in found if c >= 0]
@@ -194,8 +187,8 @@ def test_the_assignment_is_the_best_of_all(text, tmp_path):
 
 
 @needs_browser
-def test_persons_are_merged_split_dropped_and_undone(text, tmp_path):
-    report = browse(tmp_path, text, """
+def test_persons_are_merged_split_dropped_and_undone(text, browse):
+    report = browse(text, """
       const before = state.persons.map(p => p.candidates.join());
       const counts = [], note = () => counts.push(state.persons.length);
       note();
@@ -223,9 +216,9 @@ def test_persons_are_merged_split_dropped_and_undone(text, tmp_path):
 
 
 @needs_browser
-def test_a_pointer_finds_moves_and_shows(text, tmp_path):
+def test_a_pointer_finds_moves_and_shows(text, browse):
     """By events, as a mouse makes them."""
-    report = browse(tmp_path, text, """
+    report = browse(text, """
       const send = (kind, [x, y]) => {
         const box = canvas.getBoundingClientRect();  // the page may move
         const zoom = box.width / imageWidth;
@@ -242,7 +235,7 @@ def test_a_pointer_finds_moves_and_shows(text, tmp_path):
       state.pointer = [100, 100]; follow();
       const hovered = pixels();
       send('pointerdown', place); send('pointerup', place);
-      const chosen = state.chosen, rows = $('why').tBodies[0].rows.length;
+      const chosen = state.chosen, rows = $('why-table').tBodies[0].rows.length;
       const target = [place[0] + 20, place[1] + 10];
       send('pointerdown', place); send('pointermove', target);
       send('pointerup', target);
@@ -258,8 +251,8 @@ def test_a_pointer_finds_moves_and_shows(text, tmp_path):
 
 @needs_browser
 def test_the_download_is_coco_and_the_inferencers(inferencer, image, text,
-                                                  tmp_path):
-    found = browse(tmp_path, text, 'return annotations();')
+                                                  browse):
+    found = browse(text, 'return annotations();')
     assert found['images'] == [dict(id=1, file_name='people.jpg', width=400,
                                     height=300)]
     assert found['categories'][0]['keypoints'][0] == 'nose'
@@ -278,6 +271,175 @@ def test_the_download_is_coco_and_the_inferencers(inferencer, image, text,
         assert coco_mask.iou([rle], [theirs['segmentation']], [0])[0, 0] > .98
         assert coco_mask.area(rle) == ours['area']
         assert coco_mask.toBbox(rle).tolist() == ours['bbox']
+
+
+# --- as users do: by real events --------------------------------------------
+
+SLIDE = """
+  const slider = $(%r);
+  const before = canvas.toDataURL();
+  slider.value = %r;
+  slider.dispatchEvent(new Event('input'));
+  const shown = $(slider.id + '-value').value;
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize('slider, value, shown, options', [
+    ('t', .15, '0.15', dict(score_threshold=.15)),
+    ('lambda', -1, '0.1', dict(attraction_threshold=.1)),
+    ('sigma', .6, '0.6', dict(mask_threshold=.6))])
+def test_sliders_group_as_the_decoder_with_these_options(
+        inferencer, image, text, browse, slider, value, shown, options):
+    report = browse(text, SLIDE % (slider, value) + f"""
+      return {{shown, redrawn: before !== canvas.toDataURL(),
+        persons: (() => {{ {DECODED} }})()}};""")
+    assert report['shown'] == shown and report['redrawn']
+    outputs = look(inferencer, image)
+    attention = outputs.layers[outputs.supervised]
+
+    def rows(tokens):
+        return attention.rows(0, torch.from_numpy(tokens)).numpy()
+
+    same_persons(report['persons'], decode(
+        outputs.heatmaps, rows, dataclasses.replace(
+            inferencer.model.head.decoder.options, **options),
+        content_box(outputs.metainfo)))
+
+
+PLACE = """
+  const box = canvas.getBoundingClientRect();
+  const [x, y] = placeOf(state.persons[%d], %d);
+  return [box.left + (x + .5) * box.width / imageWidth,
+    box.top + (y + .5) * box.height / imageHeight];
+"""
+
+
+@needs_browser
+def test_the_keyboard_alone(text, browse, browser):
+    n = browse(text, "$('picture').focus(); return state.persons.length;")
+    middle = browser.run('return [imageWidth / 2, imageHeight / 2, '
+                         'model.options.token_stride / data.scale[0]];')
+    browser.key('ArrowRight')
+    browser.key('ArrowUp')
+    assert browser.run('return state.pointer;') == pytest.approx(
+        [middle[0] + middle[2], middle[1] - middle[2]])
+    # Enter finds whom the page's own click finds there
+    browser.run(f'state.pointer = placeOf(state.persons[1], '
+                f'{NOSE}); follow();')
+    browser.key('Enter')
+    assert browser.run('return state.chosen;') == 1
+    browser.key('s')
+    assert browser.run('return state.persons.length;') == n + 1
+    browser.key('m')
+    assert browser.run("return [state.merging, $('merge').getAttribute("
+                       "'aria-pressed')];") == [True, 'true']
+    browser.key('Escape')
+    assert browser.run('return [state.merging, state.chosen];') == [False, -1]
+    # the list is reached by Tab, and chosen from by Enter
+    browser.run("$('persons').children[0].focus();")
+    browser.key('Enter')
+    browser.key('Delete')
+    assert browser.run('return state.persons.length;') == n
+    browser.key('z')
+    browser.key('z')
+    assert browser.run("return [state.persons.length, $('undo').disabled];"
+                       ) == [n, True]
+
+
+@needs_browser
+def test_a_mouse_hovers_and_clicks(text, browse, browser):
+    browse(text)
+    x, y = browser.run(PLACE % (1, NOSE))
+    still = browser.run('return canvas.toDataURL();')
+    browser.mouse('Moved', x, y)
+    hovered = browser.run('await new Promise(requestAnimationFrame);'
+                          'return [canvas.toDataURL(), state.pointer];')
+    assert hovered[0] != still
+    assert hovered[1] == pytest.approx(browser.run(
+        f'return placeOf(state.persons[1], {NOSE});'), abs=1)
+    browser.click(x, y)
+    assert browser.run('return state.chosen;') == 1
+    # why: each keypoint's attraction to every person
+    table = browser.run("""
+      const rows = [...$('why-table').rows].map(
+        row => [...row.cells].map(cell => cell.textContent));
+      return {rows, persons: state.persons.length, expected: state.persons[1]
+        .candidates.filter(c => c >= 0).map(c => state.persons.map(
+          p => 100 * attractionTo(c, p.candidates, rowOf, model.candidates)))};
+    """)
+    head, *rows = table['rows']
+    assert head == ['keypoint', 'score', 'margin', *(
+        str(i + 1) for i in range(table['persons']))]
+    assert len(rows) == len(table['expected']) > 3
+    for row, expected in zip(rows, table['expected']):
+        found = [float(cell) for cell in row[3:]]
+        assert found == pytest.approx(expected, abs=.006)
+        assert float(row[2]) == pytest.approx(
+            expected[1] - max(expected[:1] + expected[2:]), abs=.006)
+    assert sum(row[4] == max(row[3:], key=float) for row in rows) > (
+        len(rows) / 2)  # most attend most to their own
+
+
+@needs_browser
+def test_a_phone_by_touch(text, browse, browser):
+    layout = browse(text, """
+      const box = canvas.getBoundingClientRect();
+      return {wide: document.documentElement.scrollWidth, box: box.width,
+        bottom: box.bottom, least: Math.min(...[...document.querySelectorAll(
+          'button, #persons li')].map(b => b.getBoundingClientRect().height))};
+    """, **PHONE)
+    assert layout['wide'] <= 390 and 300 < layout['box'] <= 390
+    assert layout['bottom'] < 844 / 2 + 20  # the panel is seen below
+    assert layout['least'] >= 40  # what a finger hits
+    x, y = browser.run(PLACE % (0, NOSE))
+    browser.touch((x - 30, y - 30), (x, y))
+    assert browser.run('return state.pointer;') == pytest.approx(
+        browser.run(f'return placeOf(state.persons[0], {NOSE});'), abs=1)
+    assert browser.run('return state.chosen;') == 0
+
+
+@needs_browser
+def test_dark_mode_is_legible(text, browse):
+    found = [browse(text, """
+      state.chosen = 0; refresh();
+      const light = element => {
+        const parts = getComputedStyle(element).color.match(/[\\d.]+/g);
+        return parts.slice(0, 3).reduce((sum, v) => sum + Number(v), 0) / 765;
+      };
+      const ground = getComputedStyle(document.body).backgroundColor.match(
+        /[\\d.]+/g).reduce((sum, v) => sum + Number(v), 0) / 765;
+      return [ground, ...[...document.querySelectorAll(
+        'h1, h2, .hint, label, td, th')].map(light)];
+    """, dark=dark) for dark in (False, True)]
+    (white, *on_white), (black, *on_black) = found
+    assert white > .9 and black < .15
+    assert max(on_white) < .6 and min(on_black) > .5
+
+
+@needs_browser
+def test_clicks_with_the_photo_weights(browse, browser):
+    """On each keypoint's place: the person that the decoder has there."""
+    found = SSAInferencer('photos', device='cpu')
+    file = ROOT / 'data/coco_photos/val/000000100624.jpg'
+    image = cv2.imread(str(
+        file if file.is_file() else ROOT / 'docs/images/people.jpg'))
+    outputs = look(found, image)
+    attention = outputs.layers[outputs.supervised]
+    expected = decode(
+        outputs.heatmaps,
+        lambda tokens: attention.rows(0, torch.from_numpy(tokens)).numpy(),
+        found.model.head.decoder.options, content_box(outputs.metainfo))
+    same_persons(browse(page(found, image, 'photo.jpg'), DECODED), expected)
+    shown = np.flatnonzero(expected.scores >= DRAW_THR)
+    assert len(shown)
+    for person in shown:
+        sure = (expected.keypoint_scores[person] > 0) & ~(
+            expected.filled[person])
+        kind = int(np.argmax(expected.keypoint_scores[person] * sure))
+        browser.click(*browser.run(PLACE % (person, kind)))
+        assert browser.run('return state.chosen;') == person
+        browser.key('Escape')
 
 
 # --- the file ---------------------------------------------------------------
@@ -299,13 +461,14 @@ def test_a_file_name_cannot_leave_its_place(inferencer, image):
     assert html.unescape(title).startswith(name)
 
 
-@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize('bits', [8, 12, 16])
 def test_numbers_are_within_half_a_step(bits):
-    import base64
     values = np.random.default_rng(0).normal(size=500).astype(np.float32)
     found = quantised(values, bits)
-    whole = np.frombuffer(base64.b64decode(found['content']),
-                          f'<i{bits // 8}')
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(
+        found['content'])), np.uint8)
+    whole = raw.view(np.int8).astype(int) if bits == 8 else (
+        raw[500:].view(np.int8) * 256 + raw[:500])
     assert np.abs(whole * found['scale'] - values).max() <= (
         .5 * found['scale'] * 1.001)
     assert found['scale'] == pytest.approx(
@@ -325,8 +488,31 @@ def test_at_640_pixels_it_stays_small(tmp_path):
     assert len(text) <= LIMIT
     content = json.loads(re.search(
         r'id="data">(.*?)</script>', text, re.DOTALL)[1])
-    assert [layer['q']['bits'] for layer in content['layers']] == [
-        8, 8, 8, 16, 8, 8]
+    bits = [layer['q']['bits'] for layer in content['layers']]
+    assert len(bits) == 6 and bits[3] == 12
+    assert set(bits[:3] + bits[4:]) <= {12, 8}
+
+
+@pytest.mark.parametrize('limit, bits', [
+    (10**9, [16, 16, 16, 16]), (1_300_000, [12, 12, 12, 12]),
+    (1_000_000, [8, 8, 12, 8]), (800_000, [6, 6, 12, 6]),
+    (600_000, [6, 12]), (500_000, [12])])
+def test_a_page_gives_up_bits_before_layers(inferencer, image, monkeypatch,
+                                            limit, bits):
+    monkeypatch.setattr('mmpose_ssa.apis.explore.LIMIT', limit)
+    text = page(inferencer, image, 'people.jpg')
+    assert len(text) <= limit
+    content = json.loads(re.search(
+        r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    layers = content['layers']
+    assert [layer['q']['bits'] for layer in layers] == bits
+    assert layers[content['supervised']]['name'].endswith('(supervised)')
+
+
+def test_a_page_that_cannot_be_small_enough(inferencer, image, monkeypatch):
+    monkeypatch.setattr('mmpose_ssa.apis.explore.LIMIT', 100_000)
+    with pytest.raises(ValueError, match='smaller image'):
+        page(inferencer, image, 'people.jpg')
 
 
 @pytest.mark.parametrize('name, value', [

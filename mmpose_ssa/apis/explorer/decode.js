@@ -13,13 +13,13 @@ function attentionRow(layer, token, length) {
   const {q, k, heads, d} = layer;
   const mean = new Float32Array(length), row = new Float64Array(length);
   for (let head = 0; head < heads; head++) {
-    const start = head * length * d, own = start + token * d;
+    const start = head * length * d, root = Math.sqrt(d);
+    const own = Float64Array.from(q.subarray(start + token * d, start + (token + 1) * d));
     let highest = -Infinity, sum = 0;
-    for (let t = 0; t < length; t++) {
+    for (let t = 0, other = start; t < length; t++, other += d) {
       let product = 0;
-      const other = start + t * d;
-      for (let i = 0; i < d; i++) product += q[own + i] * k[other + i];
-      row[t] = product / Math.sqrt(d);
+      for (let i = 0; i < d; i++) product += own[i] * k[other + i];
+      row[t] = product / root;
       if (row[t] > highest) highest = row[t];
     }
     for (let t = 0; t < length; t++) sum += row[t] = Math.exp(row[t] - highest);
