@@ -235,7 +235,8 @@ def test_a_pointer_finds_moves_and_shows(text, browse):
       state.pointer = [100, 100]; follow();
       const hovered = pixels();
       send('pointerdown', place); send('pointerup', place);
-      const chosen = state.chosen, rows = $('why-table').tBodies[0].rows.length;
+      const chosen = state.chosen;
+      const rows = $('why-table').tBodies[0].rows.length;
       const target = [place[0] + 20, place[1] + 10];
       send('pointerdown', place); send('pointermove', target);
       send('pointerup', target);
