@@ -180,11 +180,12 @@ def table_of(question: Question, runs: list,
 
 def claims(args: argparse.Namespace) -> None:
     """Check, train and measure what is missing, print the tables."""
-    out = Path(args.out)
-    if not out.absolute().parent.is_dir():
+    out, work_dir = Path(args.out), Path(args.work_dir)
+    if out.parent != work_dir and not out.absolute().parent.is_dir():
         raise FileNotFoundError(f'--out {out}: there is no such folder')
     read(out)
     runs = plan_runs(args)
+    work_dir.mkdir(parents=True, exist_ok=True)
     if not args.report:
         for run in runs:
             answer(run, out, args.questions)

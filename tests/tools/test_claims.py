@@ -59,7 +59,7 @@ def command(tmp_path, scenes, monkeypatch):
 
 @pytest.mark.usefixtures('mmpose')
 def test_each_training_is_measured_once(command, tmp_path, capsys):
-    trained, results = command('--seed', '3', '1')
+    trained, results = command('--seed', '3', '1', out='work/claims.json')
     names = [key.split('-seed_')[0] + key.split('seed_')[1][:1]
              for key in trained]
     assert names == ['tiny_naive/steps_23', 'tiny/steps_23',
@@ -71,11 +71,12 @@ def test_each_training_is_measured_once(command, tmp_path, capsys):
         assert set(found['ours']) == {
             f'{a} + {b}' for a in ('own', 'perfect')
             for b in ('own', 'perfect')}
-    text = (tmp_path / 'claims.md').read_text()
+    text = (tmp_path / 'work/claims.md').read_text()
     assert '## a. Better?' in text and '| supervised |       2 |' in text
     assert text in capsys.readouterr().out
 
-    again, same = command('--seed', '3', '1', '5', '--questions', 'a')
+    again, same = command('--seed', '3', '1', '5', '--questions', 'a',
+                          out='work/claims.json')
     assert [re.search('seed_.', key)[0] for key in again] == ['seed_5'] * 2
     assert {key: same[key] for key in results} == results
     assert command('--seed', '3', '7', '--report')[0] == []
@@ -114,7 +115,8 @@ def test_decoder_options_reach_the_decoder(monkeypatch, command):
     (['--out', '/nowhere/claims.json'], 'no such folder'),
 ])
 @pytest.mark.usefixtures('mmpose')
-def test_bad_arguments(capsys, arguments, expected):
+def test_bad_arguments(capsys, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)  # without the folders of earlier runs
     assert re.search(expected, refusal(capsys, claims.main, *arguments))
 
 
