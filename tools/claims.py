@@ -115,34 +115,43 @@ def add(out: Path, key: str, found: dict) -> None:
     part.replace(out)
 
 
-def measure(run, weights: str, decoder: str) -> Dict[str, dict]:
-    """The decomposition of trained weights with a decoder."""
+def measure(run, weights: str, decoder: str,
+            cfg_options: Optional[dict]) -> Dict[str, dict]:
+    """The decomposition of trained weights with a decoder.
+
+    Args:
+        run: That was trained with ``cfg_options``.
+        weights: File of its weights.
+        decoder: One of ``DECODERS``.
+        cfg_options: Those of the command, as MMEngine reads them.
+    """
     import oracle
     data = run.cfg.test_dataloader.dataset
-    options = [f'model.head.decoder.{name}={value}'
-               for name, value in DECODERS[decoder].items()]
-    found = oracle.measure(oracle.make_parser().parse_args([
+    args = oracle.make_parser().parse_args([
         run.config, weights,
         '--ann-file', str(Path(data.data_root, data.ann_file)),
-        '--img-dir', str(Path(data.data_root, data.data_prefix.img)),
-        *(['--cfg-options', *options] if options else [])]))
+        '--img-dir', str(Path(data.data_root, data.data_prefix.img))])
+    args.cfg_options = dict(cfg_options or {}, **{
+        f'model.head.decoder.{name}': value
+        for name, value in DECODERS[decoder].items()})
+    found = oracle.measure(args)
     return {pair: {name: metrics[name] for name in KEPT}
             for pair, metrics in found.items()}
 
 
-def answer(run, out: Path, letters: Sequence[str]) -> None:
+def answer(run, out: Path, args: argparse.Namespace) -> None:
     """Train and measure what is missing of a run."""
     from comparison.run import train
     from mmengine.runner import find_latest_checkpoint
-    missing = [name for name in decoders_of(run.config, letters)
+    missing = [name for name in decoders_of(run.config, args.questions)
                if name not in read(out).get(key_of(run), {})]
     if not missing:
         print(f'{key_of(run)} is there already')
         return
-    print(f'{key_of(run)}: train', flush=True)
     begin = time.perf_counter()
     done = run.folder / 'trained'
     if not done.is_file():
+        print(f'{key_of(run)}: train', flush=True)
         with contextlib.redirect_stdout(io.StringIO()):
             train(run)
         done.touch()
@@ -150,7 +159,7 @@ def answer(run, out: Path, letters: Sequence[str]) -> None:
             minutes=round((time.perf_counter() - begin) / 60, 1)))
     weights = find_latest_checkpoint(str(run.folder))
     for name in missing:
-        found = measure(run, weights, name)
+        found = measure(run, weights, name, args.cfg_options)
         add(out, key_of(run), {name: found})
         print(f'{key_of(run)}, {name}: AP '
               f'{found["own + own"]["coco/AP"]:.3f}', flush=True)
@@ -188,7 +197,7 @@ def claims(args: argparse.Namespace) -> None:
     work_dir.mkdir(parents=True, exist_ok=True)
     if not args.report:
         for run in runs:
-            answer(run, out, args.questions)
+            answer(run, out, args)
     text = report(runs, read(out), args)
     out.with_suffix('.md').write_text(text, encoding='utf-8')
     print(text)

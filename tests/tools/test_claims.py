@@ -103,10 +103,19 @@ def test_decoder_options_reach_the_decoder(monkeypatch, command):
 
     monkeypatch.setattr(oracle, 'measure', measuring)
     monkeypatch.setattr('comparison.verdict.COLUMNS',
-                        {'AP': ('own + own', 'coco/AP'),
-                         'mask AP': ('own + own', 'mask/AP')})
+                        {'AP': ('own + own', 'coco/AP')})
+    monkeypatch.setattr('comparison.verdict.DIFFERENCES', ('AP', ))
     command('--seed', '0', '--questions', 'd')
-    assert seen == [{'model.head.decoder.fill_missing': False}, None]
+    assert seen == [{'model.head.decoder.fill_missing': False}, {}]
+
+
+@pytest.mark.usefixtures('mmpose')
+def test_what_is_trained_is_measured(command):
+    """The command's own options make the model that is measured, too."""
+    trained, results = command(
+        '--seed', '0', '--questions', 'd', '--cfg-options',
+        'model.neck.embed_dims=48', 'model.head.in_channels=48')
+    assert len(trained) == 1 and len(results) == 1
 
 
 @pytest.mark.parametrize('arguments, expected', [

@@ -1,6 +1,6 @@
 """What of the paper is asked again, and which models answer.
 
-A letter for each question, as in docs/claims.md. The first entry is what the
+A key for each question, as in docs/claims.md. The first entry is what the
 others are compared with. An entry is a config of configs/claims/ and a
 decoder; those that share a config share its training.
 """
@@ -34,9 +34,10 @@ SUPERVISED = Entry('supervised, shared, layer 2', '')
 
 QUESTIONS: Dict[str, Question] = {
     'a': Question('Does supervision help keypoints?', (
-        Entry('naive', '_naive'), SUPERVISED,
-        Entry("naive, the paper's decoder", '_naive', "the paper's"),
-        Entry("supervised, the paper's decoder", '', "the paper's"))),
+        Entry('naive', '_naive'), SUPERVISED)),
+    'a-paper': Question("Does it with the paper's decoder?", (
+        Entry('naive', '_naive', "the paper's"),
+        Entry('supervised, shared, layer 2', '', "the paper's"))),
     'b': Question('Is a shared attention as good as an independent one?', (
         SUPERVISED, Entry('independent', '_independent'))),
     'c': Question('Does it matter which layer is supervised?', (

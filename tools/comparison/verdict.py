@@ -18,6 +18,8 @@ COLUMNS: Dict[str, Tuple[str, str]] = {
     'AP, perfect heatmaps, own attention': ('perfect + own', 'coco/AP'),
 }
 
+DIFFERENCES = ('AP', 'mask AP', 'AP, perfect heatmaps, own attention')
+
 # Seed -> pair of outputs -> metric -> value, as tools/oracle.py writes them
 Measured = Dict[int, Dict[str, Dict[str, float]]]
 
@@ -48,7 +50,7 @@ def table(entries: Sequence[Tuple[str, Measured]]) -> str:
 
     Returns:
         str: Mean and standard deviation of each column; the differences of
-        AP and mask AP with their interval and what it says.
+        ``DIFFERENCES`` with their interval and what it says.
     """
     first = entries[0][1]
     rows = []
@@ -59,11 +61,11 @@ def table(entries: Sequence[Tuple[str, Measured]]) -> str:
                 _spread([runs[pair][name] for runs in measured.values()])
                 for pair, name in COLUMNS.values()), *(
                 '' if measured is first else _difference(
-                    [measured[seed]['own + own'][name]
-                     - first[seed]['own + own'][name] for seed in shared])
-                for name in ('coco/AP', 'mask/AP'))])
-    return markdown_table(
-        ['', 'seeds', *COLUMNS, 'AP − first', 'mask AP − first'], rows)
+                    [measured[seed][pair][name] - first[seed][pair][name]
+                     for seed in shared])
+                for pair, name in map(COLUMNS.get, DIFFERENCES))])
+    return markdown_table(['', 'seeds', *COLUMNS, *(
+        f'{column}: less the first' for column in DIFFERENCES)], rows)
 
 
 def _spread(values: List[float]) -> str:

@@ -54,9 +54,10 @@ def test_table_pairs_the_seeds():
     head, _, first, second = cells(text)
     assert head[:4] == ['', 'seeds', 'AP', 'mask AP']
     assert first[:4] == ['first', '3', '0.200 ± 0.100', '0.100 ± 0.050']
-    assert first[-2:] == ['', '']
+    assert first[-3:] == ['', '', '']
     assert second[:2] == ['second', '3']
-    assert second[-2:] == ['+0.020 ± 0.000: higher', '+0.010 ± 0.000: higher']
+    assert second[-3:] == ['+0.020 ± 0.000: higher', '+0.010 ± 0.000: higher',
+                           '+0.020 ± 0.000: higher']
 
 
 def test_table_of_one_seed_decides_nothing():
