@@ -5,6 +5,8 @@ Make a data set of synthetic people in COCO format.
 import argparse
 import time
 
+MIN_HEIGHT = .25  # of people in videos, too
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `synthesize`."""
@@ -26,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--min-people', type=int, default=0,
                         help='fewest people in an image, for crowds; then '
                         'all numbers are as likely')
-    parser.add_argument('--min-height', type=float, default=.25,
+    parser.add_argument('--min-height', type=float, default=MIN_HEIGHT,
                         help='smallest height of an upright person, as a '
-                        "fraction of the image's (default: 0.25)")
+                        "fraction of the image's (default: %(default)s)")
     parser.add_argument('--seed', type=int, default=0,
                         help='the same seed gives the same data (default: 0)')
     parser.add_argument('--workers', type=int, default=2,
@@ -48,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
             bar.update()
 
         if args.videos is not None:
+            if args.min_people or args.min_height != MIN_HEIGHT:
+                raise ValueError('--min-people and --min-height are for '
+                                 'images: leave them out with --videos')
             made = write_videos(args.out, args.videos, args.frames, args.size,
                                 args.seed, args.max_people, progress=progress)
             print(f'{args.out}: ' + ', '.join(

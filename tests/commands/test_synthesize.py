@@ -46,3 +46,23 @@ def test_videos(tmp_path, capsys):
     said = refusal(capsys, cli.main, 'synthesize', tmp_path / 'none',
                    '--videos', '0')
     assert 'videos is 0' in said
+
+
+@pytest.mark.parametrize('option, value', [
+    ('--min-people', '2'), ('--min-height', '0.5')])
+def test_videos_have_no_such_option(tmp_path, capsys, option, value):
+    said = refusal(capsys, cli.main, 'synthesize', tmp_path / 'new',
+                   '--videos', '1', option, value)
+    assert f'{option}' in said and '--videos' in said
+    assert not (tmp_path / 'new').exists()
+
+
+def test_crowds_by_the_command(tmp_path):
+    cli.main(['synthesize', str(tmp_path), '--train', '0', '--val', '3',
+              '--size', '96', '--workers', '1', '--min-people', '7',
+              '--max-people', '7', '--min-height', '.5'])
+    content = json.loads((
+        tmp_path / 'annotations/person_keypoints_val2017.json').read_text())
+    persons = [a for a in content['annotations'] if not a['iscrowd']]
+    assert len(persons) > 3 * 5  # more than images without it ever have
+    assert content['info']['synthetic']['min_people'] == 7

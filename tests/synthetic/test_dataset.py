@@ -116,6 +116,20 @@ def test_other_settings_replace_the_old_images(data, tmp_path):
     assert contents(data) == contents(tmp_path / 'fresh')
 
 
+def test_crowds_replace_other_images_and_are_settings(data):
+    """Without a least number the file says nothing of it, as before."""
+    def said():
+        file = data / 'annotations/person_keypoints_val2017.json'
+        return json.loads(file.read_text())['info']['synthetic']
+
+    assert 'min_people' not in said()
+    before = contents(data)
+    assert write(data, min_people=0)['new'] == 0
+    assert write(data, min_people=2)['new'] == 6
+    assert said()['min_people'] == 2 and contents(data) != before
+    assert write(data, min_people=2)['new'] == 0
+
+
 def test_annotations_of_others_are_not_touched(tmp_path):
     path = tmp_path / 'annotations' / 'person_keypoints_train2017.json'
     path.parent.mkdir()

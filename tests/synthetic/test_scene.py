@@ -287,11 +287,6 @@ def test_crowds_have_as_many_people_as_asked_for(monkeypatch):
     assert (counts[6:] > 15).all()
 
 
-def test_no_least_number_changes_nothing():
-    drawn = draw_scene(3, 64, 5, .3, min_people=0)
-    np.testing.assert_array_equal(drawn.image, draw_scene(3, 64, 5, .3).image)
-
-
 def test_impossible_crowds_are_refused():
     with pytest.raises(ValueError, match='max_people is 13.* 1 and 12'):
         draw_scene(0, 64, 13, min_people=4)
