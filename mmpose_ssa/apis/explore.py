@@ -185,8 +185,8 @@ def _content(inferencer: SSAInferencer, image: np.ndarray, file_name: str,
         category_id=inferencer.category_id, draw_thr=DRAW_THR)
 
 
-def _layers(outputs: Outputs, room: int) -> List[dict]:
-    """The layers as exactly as they fit into ``room`` bytes.
+def _layers(outputs: Outputs, limit: int) -> List[dict]:
+    """The layers with as many bits as ``limit`` bytes of JSON allow.
 
     If even the fewest bits are too many, layers are left out, those furthest
     from the supervised one first, which stays in any case.
@@ -207,7 +207,7 @@ def _layers(outputs: Outputs, room: int) -> List[dict]:
     for chosen, bits, others in attempts:
         result = [layer(i, bits if i == own else others)
                   for i in sorted(chosen)]
-        if len(json.dumps(result)) <= room:
+        if len(json.dumps(result)) <= limit:
             break
     return result
 
