@@ -4,7 +4,7 @@ What a config needs: ``custom_imports = dict(imports=['mmpose_ssa.register'],
 allow_failed_imports=False)``.
 
 It also sets ``sys.excepthook``: a run that ends in an error of ours shows the
-error's text and no traceback, see :func:`.engine.errors.show_text_alone`.
+error's text and no traceback, see :func:`.errors.show_text_alone`.
 """
 from .engine import compat  # noqa: F401  before MMPose  # isort: split
 
@@ -13,7 +13,7 @@ from .apis import local_visualizer, mmpose_results  # noqa: F401
 from .datasets import coco, loading, transforms  # noqa: F401
 from .engine import (balance, long_runs, optim, reproducibility,  # noqa: F401
                      resuming, strict_testing, training_budget)
-from .engine.errors import show_text_alone
+from .errors import show_text_alone
 from .evaluation import coco_metric, mask_metric  # noqa: F401
 from .models import (codec, encoder, estimator, head, losses,  # noqa: F401
                      timm_backbone)

@@ -1,4 +1,5 @@
 """A training of milliseconds, with all that MMEngine's trainings have."""
+import itertools
 import random
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from mmengine.runner import Runner
 from mmpose_ssa.engine.reproducibility import SeedAugmentation
 
 IMAGES = 10
+# For names of experiments: MMEngine keeps records by them for the process
+RUNS = itertools.count()
 
 
 class Noise(BaseTransform):
@@ -111,7 +114,7 @@ def small_runner(folder: Path, epochs: int = 2, *, scores=(), width: int = 8,
             **dict(checkpoint))),
         custom_hooks=[dict(type=name) for name in ours] + list(hooks),
         randomness=dict(seed=3),
-        experiment_name=f'{folder.name}_{random.random()}',
+        experiment_name=f'{folder.name}_{next(RUNS)}',
         log_level='WARNING',
         default_scope='mmpose',
         **validation)

@@ -1,6 +1,7 @@
 """What is said of an annotation file: refused, or only noted."""
 from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
 
+from ..errors import RunError
 from .segmentations import MAX_PIXELS, MAX_SIDE
 
 # What is refused -> what is said of the entries, and the remedy
@@ -87,7 +88,7 @@ class Finding(NamedTuple):
         return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
-class RefusedAnnotations(ValueError):
+class RefusedAnnotations(RunError):
     """An annotation file that is not as it should be.
 
     Attributes:

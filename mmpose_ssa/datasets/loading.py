@@ -24,6 +24,7 @@ from mmpose.registry import TRANSFORMS
 from PIL import Image
 
 from ..annotations.segmentations import MAX_PIXELS, MAX_SIDE
+from ..errors import RunError
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright, from 5 on the sides change
 # Those that OpenCV reads safely, by their names in Pillow
@@ -33,7 +34,7 @@ JPEG_2000 = (b'\0\0\0\x0cjP', b'\xff\x4f\xff\x51')
 AS_STORED = "color_type='color_ignore_orientation' of LoadCheckedImage"
 
 
-class ImageFault(ValueError):
+class ImageFault(RunError):
     """An image file that cannot be trained on.
 
     Attributes:

@@ -40,7 +40,7 @@ from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
-from .errors import RunError
+from ..errors import RunError
 from .pickle_program import shown
 from .unpickling import UNSAFE_LOAD, CheckpointError, read
 
@@ -354,6 +354,24 @@ def save_checkpoint(checkpoint: dict, filename: str, file_client_args=None,
 _mmengine_save_checkpoint = mmengine_checkpoint.save_checkpoint
 
 
+def dump_config(runner: mmengine_runner.Runner) -> None:
+    """MMEngine's method, which would write through a link in a given folder.
+
+    Raises:
+        RunError: If the copy of the config is a link.
+    """
+    name = runner.cfg.filename and os.path.basename(runner.cfg.filename)
+    path = os.path.join(runner.work_dir, name or f'{runner.timestamp}.py')
+    if os.path.islink(path):
+        raise RunError(f'{path} is a link to {os.readlink(path)}: a copy of '
+                       'the config would be written over that. Remove the '
+                       'link, or give another --work-dir')
+    _mmengine_dump_config(runner)
+
+
+_mmengine_dump_config = mmengine_runner.Runner.dump_config
+
+
 def install() -> None:
     """Give MMEngine these functions in place of its own."""
     register = functools.partial(
@@ -368,3 +386,4 @@ def install() -> None:
                        sys.modules['mmengine.runner.runner'],
                        sys.modules['mmengine.runner._flexible_runner']):
             setattr(module, function.__name__, function)
+    mmengine_runner.Runner.dump_config = dump_config

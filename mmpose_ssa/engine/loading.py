@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
 
-from .errors import RunError
+from ..errors import RunError
 from .pickle_program import shown
 from .strict_testing import not_finite
 

@@ -23,9 +23,9 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
+from ..errors import RunError
 from .checkpoints import (is_path, is_whole, load_from_local, newest_whole,
                           write)
-from .errors import RunError
 from .strict_testing import for_all, not_finite
 
 try:

@@ -8,7 +8,7 @@ import copy
 import math
 from collections import defaultdict
 from numbers import Real
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 import torch
 from mmengine.hooks import EMAHook, Hook
@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from torch.optim import Optimizer
 
+from ..errors import RunError
 from .checkpoints import newest_whole
-from .errors import RunError
 from .pickle_program import shown
 from .strict_testing import for_all, misfit
 
@@ -66,6 +66,11 @@ class StrictResuming(Hook):
                 f'{name} does not fit the training of {runner.cfg.filename}: '
                 'resume it with the config that it was trained with, or give '
                 f'it as load_from instead of --resume ({fault})')
+        for change in schedule_changes(runner.param_schedulers, checkpoint):
+            runner.logger.warning(
+                f'{change}: a resumed training keeps what it began with. For '
+                'the value of the config, give the checkpoint as load_from '
+                'instead of --resume')
 
 
 def missing(runner: Runner, checkpoint: dict) -> str:
@@ -151,9 +156,12 @@ def _state_misfit(optimizer: Optimizer, saved: dict) -> Optional[str]:
         return 'the optimizer has a weight twice'
     if not set(saved['state']) <= set(ids):
         return 'the optimizer has averages of no weight'
-    likes = [like for group in optimizer.param_groups
-             for like in [_state_of_one(optimizer, group)] * len(
-                 group['params'])]
+    # Adagrad has its state from the beginning
+    likes = [optimizer.state.get(weight, like)
+             for group in optimizer.param_groups
+             for like in [{} if group['params'][0] in optimizer.state else
+                          _state_of_one(optimizer, group)]
+             for weight in group['params']]
     for index, weight, like in zip(ids, own, likes):
         state = saved['state'].get(index)
         if not state:  # a weight that is not trained
@@ -219,10 +227,36 @@ def schedule_misfit(own: Any, checkpoint: dict) -> Optional[str]:
     if not isinstance(saved, list) or len(saved) != len(own):
         return f'it has not the {len(own)} param_scheduler of the config'
     for index, (schedule, state) in enumerate(zip(own, saved)):
-        if not is_like(state, schedule.state_dict()):
+        mine = schedule.state_dict()
+        functions = {key: value for key, value in mine.items()
+                     if callable(value)}  # OneCycleLR's, which are not read
+        if isinstance(state, dict) and set(functions) <= set(state):
+            state.update(functions)
+        if not is_like(state, mine):
             return (f'param_scheduler[{index}] is no '
                     f'{type(schedule).__name__}, or of other parameters')
     return None
+
+
+# What changes in each step of a schedule
+PROGRESS = ('last_step', '_global_step', '_last_value')
+
+
+def schedule_changes(own: Any, checkpoint: dict) -> List[str]:
+    """Where the schedules of a fitting checkpoint differ from the config's.
+
+    MMEngine takes over all of them: the ``end`` that it derived from
+    ``max_epochs``, too.
+    """
+    if not isinstance(own, list):
+        return []
+    return [f'param_scheduler[{index}]: {key} is {state[key]!r} in the '
+            f'checkpoint, {value!r} in the config'
+            for index, (schedule, state) in enumerate(zip(
+                own, checkpoint['param_schedulers']))
+            for key, value in schedule.state_dict().items()
+            if isinstance(value, (Real, list, dict)) and key not in PROGRESS
+            and state[key] != value]
 
 
 def is_like(value: Any, own: Any) -> bool:

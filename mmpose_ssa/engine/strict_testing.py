@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 
-from .errors import RunError
+from ..errors import RunError
 
 
 def not_finite(model: nn.Module) -> str:

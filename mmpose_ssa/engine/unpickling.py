@@ -27,7 +27,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from .errors import RunError
+from ..errors import RunError
 from .pickle_program import (DTYPES, ENTRY, OBJECT, STORAGES, Budget, Call,
                              Name, Refused, Storage, Unpickler, check_key,
                              shown)
@@ -305,10 +305,10 @@ class Maker:
         self.budget.charge(TENSOR + logs.nbytes + counts.nbytes)
         return HistoryBuffer(logs, counts, length)
 
-    def statistic(self, call: Call) -> None:
+    def function(self, call: Call) -> None:
         owner, name = call.args
-        if owner != Name(HISTORY) or name not in ('min', 'max', 'current',
-                                                  'mean'):
+        if type(owner) is not Name or type(name) is not str or \
+                name not in FUNCTIONS.get(owner.text, ()):
             raise Refused(f'attribute {shown(name)} of {shown(owner)}')
 
     def collection(self, call: Call) -> Any:
@@ -339,6 +339,11 @@ def _overlaps(size: tuple, stride: tuple) -> bool:
 
 
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
+ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
+# Functions that MMEngine names in checkpoints; they are read as None
+FUNCTIONS = {
+    HISTORY: ('min', 'max', 'current', 'mean'),
+    ONE_CYCLE: ('_annealing_cos', '_annealing_linear')}
 NUMBERS = ('b1', 'u1', 'u2', 'u4', 'u8', 'i1', 'i2', 'i4', 'i8', 'f2', 'f4',
            'f8')
 COLLECTIONS: Dict[str, Callable] = {
@@ -349,7 +354,7 @@ COLLECTIONS: Dict[str, Callable] = {
     'torch.Size': lambda *sizes: torch.Size(*sizes),
 }
 # What a file may name, beside types of numbers
-NAMES = ('collections.OrderedDict', 'numpy.ndarray')
+NAMES = ('collections.OrderedDict', 'numpy.ndarray', ONE_CYCLE)
 MAKERS: Dict[str, Callable[[Maker, Call], Any]] = {
     'torch._utils._rebuild_tensor': Maker.tensor,
     'torch._utils._rebuild_tensor_v2': Maker.tensor,
@@ -359,7 +364,7 @@ MAKERS: Dict[str, Callable[[Maker, Call], Any]] = {
     'numpy.core.multiarray.scalar': Maker.scalar,
     '_codecs.encode': Maker.encoded,
     HISTORY: Maker.history,
-    'builtins.getattr': Maker.statistic,
+    'builtins.getattr': Maker.function,
     **{name: Maker.collection for name in COLLECTIONS},
 }
 ALLOWED = frozenset((*MAKERS, *NAMES, *DTYPES, *STORAGES))

@@ -12,13 +12,15 @@ import mmpose_ssa.register  # noqa: F401  before MMPose  # isort: split
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import (CheckpointLoader, find_latest_checkpoint,
                              load_checkpoint, save_checkpoint)
+from small_training import small_runner
 
 from mmpose_ssa.engine import checkpoints, quiet
-from mmpose_ssa.engine.errors import RunError, show_text_alone
 from mmpose_ssa.engine.unpickling import UNSAFE_LOAD, CheckpointError
+from mmpose_ssa.errors import RunError, show_text_alone
 
 
 def hub():
@@ -374,6 +376,21 @@ def test_a_full_disk_is_told_with_what_is_lost(run, monkeypatch):
     assert not list(run.glob('*11*'))
 
 
+def test_the_copy_of_the_config_is_written_through_no_link(tmp_path):
+    other = tmp_path / 'other.txt'
+    other.write_text('precious')
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/tiny.py').symlink_to(other)
+    (tmp_path / 'tiny.py').write_text('a = 1')
+    config = Config.fromfile(tmp_path / 'tiny.py')
+    with pytest.raises(RunError, match='tiny.py is a link to .*other.txt'):
+        small_runner(tmp_path / 'run', cfg=config)
+    assert other.read_text() == 'precious'
+    (tmp_path / 'run/tiny.py').unlink()
+    small_runner(tmp_path / 'run', cfg=config)
+    assert (tmp_path / 'run/tiny.py').is_file()
+
+
 # --- told -------------------------------------------------------------------
 
 
@@ -384,6 +401,10 @@ def test_an_uncaught_error_of_ours_is_shown_as_its_text(capsys, monkeypatch):
         sys.excepthook(type(error), error, None)
     assert capsys.readouterr().err == (
         '\nCheckpointError: give another\n\nRunError: stop\n')
+    full = OSError(errno.ENOSPC, 'No space left', 'scalars.json')
+    sys.excepthook(OSError, full, None)
+    assert 'scalars.json cannot be written because the disk' in \
+        capsys.readouterr().err
     sys.excepthook(KeyError, KeyError('x'), None)
     assert "KeyError: 'x'" in capsys.readouterr().err
 

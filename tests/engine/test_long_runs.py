@@ -16,8 +16,8 @@ from mmengine.hooks import Hook
 from small_training import small_runner
 
 from mmpose_ssa.engine import long_runs
-from mmpose_ssa.engine.errors import RunError
 from mmpose_ssa.engine.unpickling import read
+from mmpose_ssa.errors import RunError
 
 TESTS = Path(__file__).parents[1]
 

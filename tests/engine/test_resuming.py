@@ -6,8 +6,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from small_training import small_runner
 
-from mmpose_ssa.engine.errors import RunError
 from mmpose_ssa.engine.resuming import is_like, optimizer_misfit
+from mmpose_ssa.errors import RunError
 
 
 @pytest.fixture(scope='module')
@@ -274,3 +274,63 @@ def test_weights_given_again_with_resume_name_the_runs_own(trained, tmp_path):
     runner = small_runner(tmp_path, 2, resume=True, load_from=str(best))
     with pytest.raises(RunError, match='epoch_1.pth, give no load_from'):
         runner.train()
+
+
+MONITORED = dict(type='ReduceOnPlateauLR', monitor='a', rule='less', end=9)
+
+
+@pytest.mark.parametrize('schedule, optimizer', [
+    (dict(type='OneCycleLR', eta_max=.1, total_steps=9, by_epoch=False,
+          end=9), {}),
+    (dict(type='CosineAnnealingLR', T_max=3, end=9), dict(type='Adagrad')),
+    (dict(type='PolyLR', power=.9, end=9), dict(type='RMSprop', momentum=.5)),
+    (MONITORED, dict(type='SGD', momentum=.9)),
+    pytest.param(dict(type='OneCycleLR', eta_max=.1, total_steps=9,
+                      by_epoch=False, end=9, anneal_strategy='linear'),
+                 dict(type='NAdam'), marks=pytest.mark.slow),
+    pytest.param(dict(type='ExponentialLR', gamma=.9, end=9),
+                 dict(type='Rprop'), marks=pytest.mark.slow),
+    pytest.param(dict(type='CosineRestartLR', periods=[1, 2], eta_min=0.,
+                      restart_weights=[1, .5], end=9),
+                 dict(type='Adamax'), marks=pytest.mark.slow),
+    pytest.param(dict(type='StepMomentum', step_size=1, end=9),
+                 dict(type='SGD', momentum=.9), marks=pytest.mark.slow),
+])
+def test_any_schedule_and_optimizer_is_resumed_as_if_never_ended(
+        tmp_path, schedule, optimizer):
+    def weights(folder, epochs, **resumed):
+        runner = small_runner(
+            tmp_path / folder, epochs, param_scheduler=[dict(schedule)],
+            optim_wrapper=dict(optimizer={'type': 'Adam', 'lr': .05,
+                                          **optimizer}),
+            scores=[.5] * 3 if schedule is MONITORED else (), **resumed)
+        runner.train()
+        return runner.model.state_dict()[WEIGHT]
+
+    whole = weights('whole', 3)
+    half = weights('half', 2)
+    assert not torch.equal(whole, half)
+    assert torch.equal(whole, weights('half', 3, resume=True))
+
+
+def test_what_is_kept_of_another_schedule_is_said(tmp_path):
+    """`end` is MMEngine's own: that of max_epochs."""
+    schedule = dict(type='ExponentialLR', gamma=.9)
+    small_runner(tmp_path, 2, param_scheduler=[dict(schedule)]).train()
+    runner = small_runner(tmp_path, 3, param_scheduler=[dict(schedule)],
+                          resume=True)
+    said = []
+    runner.logger.warning = said.append
+    runner.train()
+    assert [line.split(': ')[1] for line in said
+            if 'param_scheduler' in line] == [
+                'end is 2 in the checkpoint, 3 in the config']
+    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(.05 * .9)]
+
+
+def test_an_equal_schedule_is_resumed_in_silence(changed):
+    runner = changed()
+    said = []
+    runner.logger.warning = said.append
+    runner.train()
+    assert not [line for line in said if 'param_scheduler' in line]
