@@ -15,6 +15,7 @@ import numpy as np
 from ..annotations.findings import Finding
 from ..datasets.loading import LoadCheckedImage
 from ..decoding.masks import rasterize
+from ..files import write_whole
 from .data_report import DataReport, concerned, places
 from .visualizer import (BLACK, Skeleton, draw_skeleton, paint_mask,
                          person_colors)
@@ -83,8 +84,7 @@ def write_sheet(report: DataReport, path: Union[str, Path],
     chosen = choose_images(report, samples)
     cards = [_card(report, images[number], remarks.get(number, []))
              for number in chosen]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(_page(report, cards), encoding='utf-8')
+    write_whole(_page(report, cards), path)
 
 
 def choose_images(report: DataReport, samples: int) -> List[int]:

@@ -26,6 +26,7 @@ from ..models.attention import TokenAttention
 from ..models.estimator import SSAPoseEstimator
 from .inferencer import SSAInferencer
 from .local_visualizer import DRAW_THR
+from .visualizer import resized
 
 FOLDER = Path(__file__).parent / 'explorer'
 LIMIT = 8_000_000  # bytes that a page may have
@@ -241,8 +242,7 @@ def _jpeg(image: np.ndarray) -> str:
     """The image as the address of a JPEG, no larger than can be seen."""
     factor = LONGEST / max(image.shape[:2])
     if factor < 1:
-        image = cv2.resize(image, None, fx=factor, fy=factor,
-                           interpolation=cv2.INTER_AREA)
+        image = resized(image, factor)
     _, content = cv2.imencode('.jpg', image, (cv2.IMWRITE_JPEG_QUALITY, 88))
     return 'data:image/jpeg;base64,' + base64.b64encode(
         content.tobytes()).decode()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..engine.loading import load_estimator, read_config
+from ..files import write_whole
 from ..models.attention import Attention, MeanAttention, TokenAttention
 from ..models.estimator import SSAPoseEstimator
 from .onnx import FORMAT, METADATA, Resize
@@ -122,8 +123,7 @@ def export(config: Union[str, Config], checkpoint: str,
         raise ValueError(
             'the exported model gives other results, nothing was written: '
             f'{differences}')
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(content)
+    write_whole(content, path)
     return differences
 
 

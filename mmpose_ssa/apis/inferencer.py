@@ -31,7 +31,7 @@ from .tiles import infer_tiles
 from .tracks import VideoTracks
 from .visualizer import (Skeleton, draw_attention, sample_keypoints,
                          side_by_side)
-from .writing import PredictionWriter
+from .writing import PredictionWriter, check_targets
 
 # Bundled models: config and weights
 MODELS = dict(
@@ -178,8 +178,10 @@ class SSAInferencer(Pose2DInferencer):
                 persons and the attention of four of their keypoints (Fig. 9).
             track: Whether the persons of a video keep their ids from frame to
                 frame, or how. Each video and image begins anew.
-            image_ids: COCO's image id by the name of a file. None: the number
-                that a file's name is (000000000785.jpg is image 785), or else
+            image_ids: COCO's image id by the name of a file, or by as much
+                of its path as ``file_name`` of an annotation file gives.
+                None: the number that a file's name is (000000000785.jpg is
+                image 785), unless another one is the same number, or else
                 its name.
             on_error: ``'raise'``, or ``'skip'``: an image that cannot be read
                 gives a result with its ``error``, and the next one follows.
@@ -197,9 +199,9 @@ class SSAInferencer(Pose2DInferencer):
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If an input is neither a path nor an image.
-            ValueError: If there are no images, one cannot be read, or is not
-                in ``image_ids``; if ``on_error`` is neither of the two, or
-                ``batch_size`` is less than 1.
+            ValueError: If there are no images, one cannot be read, is not in
+                ``image_ids``, or would be written over; if ``on_error`` is
+                neither of the two, or ``batch_size`` is less than 1.
         """
         if on_error not in ('raise', 'skip'):
             raise ValueError(
@@ -208,6 +210,8 @@ class SSAInferencer(Pose2DInferencer):
             raise ValueError(
                 f'batch_size must be 1 or more, got {batch_size}')
         images = unique_names(find_images(inputs))
+        if out_dir is not None:
+            check_targets(out_dir, images)
         writer = PredictionWriter(self, out_dir, pictures, attention, kpt_thr,
                                   draw_thr)
         return self._predict(

@@ -10,8 +10,15 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from ..annotations.segmentations import MAX_PIXELS, MAX_SIDE
+
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+
+LONGEST_NAME = 180  # bytes
+# Frames per second that videos have; others say so by damage or on purpose
+RATES = (0.1, 1000.)
+TIMEOUT = 20_000  # milliseconds without an answer from an address
 
 Image = Union[str, Path, np.ndarray]
 NamedImage = Tuple[str, Union[str, np.ndarray]]  # name; file or array
@@ -119,26 +126,48 @@ class Video:
         path: The file, its URL, or a camera, ``'webcam'`` or ``'webcam:1'``.
 
     Attributes:
-        rate: Frames per second.
+        rate: Frames per second; 25 if the file declares none that can be.
         length: Number of frames that the file declares; 0 if none.
 
     Raises:
-        ValueError: If it cannot be opened.
+        ValueError: If it cannot be opened, or its frames are too large.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         device = camera(path)
-        self._capture = cv2.VideoCapture(path if device is None else device)
+        self._capture = self._open(path, device)
         if not self._capture.isOpened():
             raise ValueError(
                 f'{path} cannot be opened: give the number of a camera that '
                 'is connected and not in use' if device is not None else
                 f'{path} cannot be read as a video: it is damaged, or of a '
                 'codec that OpenCV lacks')
-        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.
+        self._check_size(*map(self._capture.get, (
+            cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if RATES[0] <= rate <= RATES[1] else 25.
         self.length = max(
             0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    @staticmethod
+    def _open(path: str, device: Optional[int]) -> cv2.VideoCapture:
+        if device is not None:
+            return cv2.VideoCapture(device)
+        if is_url(path):
+            return cv2.VideoCapture(path, cv2.CAP_FFMPEG, [
+                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT,
+                cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT])
+        # Only a file ends: to open a pipe would wait for ever
+        return cv2.VideoCapture(path) if os.path.isfile(path) else \
+            cv2.VideoCapture()
+
+    def _check_size(self, width: float, height: float) -> None:
+        if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+            raise ValueError(
+                f'{self.path} has frames of {width:.0f} x {height:.0f} '
+                f'pixels, more than {MAX_SIDE} on a side or {MAX_PIXELS:,}: '
+                'scale it down')
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """BGR frames (H, W, 3).
@@ -166,7 +195,9 @@ def _name(path: str) -> str:
     """What a file, an address or a camera is called in the results."""
     if camera(path) is not None:
         return path.replace(':', '_')
-    return Path(_without_query(path)).stem or 'image'
+    stem = Path(_without_query(path)).stem or 'image'
+    # what is written beside it has longer names, of 255 bytes at most
+    return os.fsdecode(os.fsencode(stem)[:LONGEST_NAME])
 
 
 def _files(path: str) -> List[str]:

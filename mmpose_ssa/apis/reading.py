@@ -1,4 +1,6 @@
 """Images and frames, read one at a time as the inferencer asks for them."""
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Union
 
@@ -6,6 +8,8 @@ import numpy as np
 
 from ..datasets.loading import LoadCheckedImage
 from .inputs import Video, is_video
+
+MAX_ID = 2**53  # beyond it JSON's readers round
 
 
 class ReadImage(NamedTuple):
@@ -33,11 +37,17 @@ def read_images(
         images: Sequence[tuple],
         image_ids: Optional[Dict[str, int]]) -> Iterator[ReadImage]:
     """Read what :func:`find_images` found, one image or frame at a time."""
+    numbers = Counter(_number(name) for name, _ in images)
     for name, given in images:
         path = given if isinstance(given, str) else None
         start = ReadImage(name, path)
         try:
-            start = start._replace(image_id=_image_id(name, path, image_ids))
+            number = _number(name)
+            image_id: Union[int, str] = name \
+                if number is None or numbers[number] > 1 else number
+            if image_ids is not None and path is not None:
+                image_id = _listed_id(path, image_ids)
+            start = start._replace(image_id=image_id)
             if isinstance(given, str) and is_video(given):
                 video = Video(given)
                 for frame, image in enumerate(video):
@@ -51,11 +61,21 @@ def read_images(
             yield start._replace(error=error)
 
 
-def _image_id(name: str, path: Optional[str],
-              image_ids: Optional[Dict[str, int]]) -> Union[int, str]:
-    if image_ids is None or path is None:
-        return int(name) if name.isdecimal() else name
-    file = Path(path).name
-    if file not in image_ids:
-        raise ValueError(f'{path} is not an image of the annotation file')
-    return image_ids[file]
+def _number(name: str) -> Optional[int]:
+    """The image id that a name is, if it is one that JSON can hold."""
+    if not (name.isascii() and name.isdecimal()):
+        return None
+    number = int(name[-20:]) if len(name.lstrip('0')) <= 20 else MAX_ID
+    return number if number < MAX_ID else None
+
+
+def _listed_id(path: str, image_ids: Dict[str, int]) -> int:
+    """The id of the longest end of a path that is listed."""
+    parts = Path(os.path.abspath(path)).parts
+    for start in range(len(parts)):
+        name = '/'.join(parts[start:])
+        if name in image_ids:
+            return image_ids[name]
+    raise ValueError(f'{path} is not an image of the annotation file, or one '
+                     'of several of its name: give the folder in which '
+                     'file_name is')

@@ -20,6 +20,7 @@ from ..diagnosis.result_format import (check_dataset, check_mask, check_result,
                                        keypoint_names)
 from ..diagnosis.results import known_sigmas, read_truth
 from ..evaluation.keypoint_metric import keypoint_metrics
+from ..files import write_whole
 from ..models.refiner import Refiner
 from .places import check_place, person_arrays
 
@@ -300,5 +301,4 @@ def _changed(person: dict, points: np.ndarray, scores: np.ndarray,
 
 def write_results(results: List[dict], path: str) -> None:
     """Write results as JSON; missing folders are made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(results))
+    write_whole(json.dumps(results), path)

@@ -1,7 +1,7 @@
 """Predictions as COCO results, written as they come."""
 import json
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
 import numpy as np
 
@@ -24,21 +24,34 @@ class ResultsFile:
 
     def __init__(self, path: Union[str, Path]) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._stream: IO[str] = open(path, 'w', encoding='utf-8')
-        self._stream.write('[')
-        self._separator = '\n'
+        self._path = str(path)
+        self._stream = open(path, 'wb', buffering=0)
+        self._separator = '['
+        self._add('')
 
     def write(self, results: List[dict]) -> None:
         """Add results, and give them to the operating system."""
         for result in results:
-            self._stream.write(self._separator + json.dumps(result))
-            self._separator = ',\n'
-        self._stream.flush()
+            self._add('\n' + json.dumps(result))
+
+    def _add(self, text: str) -> None:
+        """Write all of a text, or nothing of it."""
+        end = self._stream.tell()
+        left = memoryview((self._separator + text).encode())
+        try:
+            while left:
+                left = left[self._stream.write(left):]
+        except OSError as error:
+            self._stream.seek(end)
+            self._stream.truncate()
+            raise OSError(error.errno, error.strerror, self._path) from error
+        self._separator = ',' if text else ''
 
     def close(self) -> None:
         """End the list."""
         if not self._stream.closed:
-            self._stream.write('\n]\n')
+            self._separator = ''
+            self._add('\n]\n')
             self._stream.close()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 GREY = (160, 160, 160)  # of persons without an id
+WIDEST = 1440  # pixels of a picture beside others
 
 
 class Skeleton(NamedTuple):
@@ -262,21 +263,26 @@ def side_by_side(panels: Sequence[np.ndarray],
         height: Of the panels in the picture, in pixels.
 
     Returns:
-        (height + 24, W', 3).
+        (height + 24, W', 3); lower if a panel would be wider than
+        `WIDEST` pixels.
     """
     columns = []
     for panel, caption in zip(panels, captions):
-        width = max(round(panel.shape[1] * height / panel.shape[0]), 1)
-        smaller = height < panel.shape[0]
-        resized = cv2.resize(
-            panel, (width, height),
-            interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-        column = cv2.copyMakeBorder(resized, 24, 0, 0, 6, cv2.BORDER_CONSTANT,
-                                    value=WHITE)
+        factor = min(height / panel.shape[0], WIDEST / panel.shape[1])
+        column = cv2.copyMakeBorder(resized(panel, factor), 24, 0, 0, 6,
+                                    cv2.BORDER_CONSTANT, value=WHITE)
         cv2.putText(column, caption, (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
                     BLACK, 1, cv2.LINE_AA)
         columns.append(column)
     return np.hstack(columns)
+
+
+def resized(image: np.ndarray, factor: float) -> np.ndarray:
+    """An image of other size, of one pixel at least on each side."""
+    height, width = (max(round(n * factor), 1) for n in image.shape[:2])
+    return cv2.resize(
+        image, (width, height),
+        interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
 def _line_width(image: np.ndarray) -> int:

@@ -1,4 +1,5 @@
 """What prediction leaves in a folder: results, pictures and videos."""
+import os
 from pathlib import Path
 from typing import Any, Optional, Sequence, Union
 
@@ -6,8 +7,37 @@ import cv2
 import numpy as np
 from mmpose.structures import PoseDataSample
 
+from ..files import write_whole
+from .inputs import NamedImage, is_url
 from .reading import ReadImage
 from .results import ResultsFile
+from .visualizer import resized
+
+MAX_VIDEO_SIDE = 8190  # pixels, of MPEG-4
+# What is written of an image or a video of some name
+ENDINGS = ('_persons.jpg', '_persons.mp4', '_attention.jpg')
+
+
+def check_targets(folder: Union[str, Path],
+                  images: Sequence[NamedImage]) -> None:
+    """Raise ValueError if an input would be written over.
+
+    Args:
+        folder: To write to.
+        images: Name and file or array of each input.
+    """
+    def place(path: Union[str, Path]) -> str:
+        return os.path.realpath(path)
+
+    inputs = {place(given) for _, given in images
+              if isinstance(given, str) and not is_url(given)}
+    for name, _ in images:
+        for ending in ENDINGS:
+            if place(Path(folder, name + ending)) in inputs:
+                raise ValueError(
+                    f'{name + ending} in {folder} is an input, over which a '
+                    'picture would be written: give another folder to write '
+                    'to')
 
 
 class PredictionWriter:
@@ -28,22 +58,38 @@ class PredictionWriter:
         self.folder = None if out_dir is None else Path(out_dir)
         self.pictures, self.attention = pictures, attention
         self.video: Optional[cv2.VideoWriter] = None
-        self.video_name = ''
+        self.video_name, self.frames = '', 0
 
     def __enter__(self) -> 'PredictionWriter':
         if self.folder:
             self.file = ResultsFile(self.folder / 'predictions.json')
         return self
 
-    def __exit__(self, *_) -> None:
-        self.end_video()
-        if self.folder:
-            self.file.close()
+    def __exit__(self, kind: Any, *_) -> None:
+        try:
+            self.end_video(check=kind is None)
+        finally:
+            if self.folder:
+                self.file.close()
 
-    def end_video(self) -> None:
-        if self.video is not None:
-            self.video.release()
-            self.video = None
+    def end_video(self, check: bool = True) -> None:
+        """Close the video that is written, if there is one.
+
+        Args:
+            check: Whether to look if it is whole: OpenCV is silent about a
+                full disk.
+
+        Raises:
+            OSError: If fewer frames are in it than were written.
+        """
+        if self.video is None:
+            return
+        self.video.release()
+        self.video = None
+        there = cv2.VideoCapture(self.video_name)
+        if check and there.get(cv2.CAP_PROP_FRAME_COUNT) < self.frames:
+            raise OSError(f'{self.video_name} is damaged, of {self.frames} '
+                          'frames not all were written: is the disk full?')
 
     def write(self, item: ReadImage, sample: PoseDataSample,
               results: Sequence[dict]) -> Optional[np.ndarray]:
@@ -69,9 +115,12 @@ class PredictionWriter:
         return drawn
 
     def _write_frame(self, path: str, rate: float, drawn: np.ndarray) -> None:
+        factor = MAX_VIDEO_SIDE / max(drawn.shape[:2])
+        if factor < 1:
+            drawn = resized(drawn, factor)
         if self.video is None or self.video_name != path:
             self.end_video()
-            self.video_name = path
+            self.video_name, self.frames = path, 0
             self.video = cv2.VideoWriter(
                 path, cv2.VideoWriter_fourcc(*'mp4v'), rate,
                 drawn.shape[1::-1])
@@ -79,10 +128,11 @@ class PredictionWriter:
                 raise OSError(f'{path} cannot be written: give a folder that '
                               'you may write to, or write no pictures')
         self.video.write(drawn)
+        self.frames += 1
 
 
 def write_picture(path: str, drawn: np.ndarray) -> None:
     """Write a picture, or raise OSError: OpenCV says it by a value only."""
     there, content = cv2.imencode(Path(path).suffix, drawn)
     assert there
-    Path(path).write_bytes(content.tobytes())
+    write_whole(content.tobytes(), path)

@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from ..files import write_whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `diagnose`."""
@@ -59,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
     }
     text = tables(diagnoses)
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / 'diagnosis.md').write_text(text)
-        (args.out / 'diagnosis.json').write_text(json.dumps(
-            {label: as_json(d) for label, d in diagnoses.items()}))
+        write_whole(text, args.out / 'diagnosis.md')
+        write_whole(json.dumps({label: as_json(d) for label, d
+                                in diagnoses.items()}),
+                    args.out / 'diagnosis.json')
         draw_chart(diagnoses, args.out / 'diagnosis.png')
     print(text)
     return 0

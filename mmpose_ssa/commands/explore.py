@@ -7,6 +7,7 @@ no server and no network.
 import argparse
 from pathlib import Path
 
+from ..files import write_whole
 from .options import add_model, check_model, parse_options
 
 
@@ -33,7 +34,6 @@ def run(args: argparse.Namespace) -> int:
     inferencer = SSAInferencer(args.config or args.model, args.checkpoint,
                                args.device, options)
     text = page(inferencer, image, Path(args.image).name)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(args.out).write_text(text, encoding='utf-8')
+    write_whole(text, args.out)
     print(f'{args.out}: {len(text) / 1e6:.1f} MB; open it in a browser')
     return 0

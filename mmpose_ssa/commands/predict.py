@@ -5,7 +5,8 @@ COCO-format JSON.
 """
 import argparse
 import sys
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePosixPath
 from typing import Dict, Optional, Sequence
 
 from .options import add_model, check_model, parse_options, printable
@@ -120,7 +121,7 @@ def number_of_images(found: Sequence[tuple]) -> Optional[int]:
 
 
 def image_ids(ann_file: Optional[str]) -> Optional[Dict[str, int]]:
-    """Image ids by file name.
+    """Image ids by ``file_name``, and by its last part where that is unique.
 
     Raises:
         OSError: If the file cannot be read.
@@ -131,8 +132,16 @@ def image_ids(ann_file: Optional[str]) -> Optional[Dict[str, int]]:
     from ..annotations.reading import read_json
     content = read_json(ann_file)
     try:
-        return {Path(image['file_name']).name: image['id']
-                for image in content['images']}
-    except (KeyError, TypeError) as error:
+        listed = {image['file_name']: image['id']
+                  for image in content['images']}
+        last = Counter(PurePosixPath(name).name for name in listed)
+        if any(type(number) is not int for number in listed.values()) or \
+                len(listed) < len(content['images']):
+            raise ValueError('ids are no whole numbers, or names stand twice')
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{ann_file} lists no images with file_name and id: '
-                         'give a COCO annotation file') from error
+                         f'give a COCO annotation file ({error})') from error
+    short = {PurePosixPath(name).name: number
+             for name, number in listed.items()}
+    return {**{name: number for name, number in short.items()
+               if last[name] == 1}, **listed}

@@ -12,6 +12,8 @@ Deviations from MMPose, whose class this extends:
 import io
 import os
 import stat
+import urllib.request
+from http.client import HTTPException
 from typing import Optional, Tuple
 
 import cv2
@@ -31,6 +33,7 @@ ORIENTATION = 0x0112  # EXIF tag; 1 is upright, from 5 on the sides change
 FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM')
 # How JPEG 2000 begins, in a file with boxes and as a bare codestream
 JPEG_2000 = (b'\0\0\0\x0cjP', b'\xff\x4f\xff\x51')
+TIMEOUT = 20  # seconds without an answer from an address
 AS_STORED = "color_type='color_ignore_orientation' of LoadCheckedImage"
 
 
@@ -128,6 +131,8 @@ class LoadCheckedImage(LoadImage):
 
     def _read(self, path: str) -> bytes:
         """The content of a file that can be no endless one."""
+        if not self.backend_args and path.startswith(('http://', 'https://')):
+            return self._fetch(path)
         try:
             if not self.backend_args and '://' not in path:
                 # Bytes, which the locale does not change
@@ -145,8 +150,23 @@ class LoadCheckedImage(LoadImage):
                 f'image {path} does not exist: set data_root and '
                 'data_prefix of the data set to its folder, or correct the '
                 'path') from error
-        except OSError as error:
+        except (OSError, ImportError, KeyError) as error:
             raise _unreadable(path) from error
+
+    def _fetch(self, address: str) -> bytes:
+        """The content of an address that may not answer, or never end."""
+        most = 4 * self.max_pixels
+        try:
+            with urllib.request.urlopen(address, timeout=TIMEOUT) as stream:
+                content = stream.read(most + 1)
+        except (OSError, HTTPException) as error:
+            raise ImageFault(f'image {address} cannot be fetched ({error}): '
+                             'correct the address, or save the image and give '
+                             'the file') from error
+        if len(content) > most:
+            raise ImageFault(f'image {address} has more than {most:,} bytes: '
+                             'give an image')
+        return content
 
     def _check_pixels(self, path: str, width: int, height: int) -> None:
         if max(width, height) > MAX_SIDE or width * height > self.max_pixels:

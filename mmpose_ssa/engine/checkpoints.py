@@ -41,6 +41,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
 from ..errors import RunError
+from ..files import write_whole
 from .pickle_program import shown
 from .unpickling import UNSAFE_LOAD, CheckpointError, read
 
@@ -306,27 +307,6 @@ def find_latest_checkpoint(path: str) -> Optional[str]:
 # --- writing ----------------------------------------------------------------
 
 
-def write(content: bytes, filename: str) -> None:
-    """Write a file that is whole whenever it is there.
-
-    Raises:
-        OSError: If it cannot be written; one of its name stays as it was.
-    """
-    temporary = f'{filename}.tmp'
-    try:
-        if os.path.lexists(temporary):  # of a kill; a link is not followed
-            os.remove(temporary)
-        with open(temporary, 'xb') as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, filename)
-    except OSError:
-        if os.path.lexists(temporary):
-            os.remove(temporary)
-        raise
-
-
 def save_checkpoint(checkpoint: dict, filename: str, file_client_args=None,
                     backend_args=None) -> None:
     """MMEngine's function, which writes local files safely.
@@ -341,7 +321,7 @@ def save_checkpoint(checkpoint: dict, filename: str, file_client_args=None,
     stream = io.BytesIO()
     torch.save(checkpoint, stream)
     try:
-        write(stream.getvalue(), filename)
+        write_whole(stream.getvalue(), filename)
     except OSError as error:
         whole = newest_whole(os.path.dirname(filename))
         since = f'since {whole}' if whole else 'so far'

@@ -24,8 +24,8 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
 from ..errors import RunError
-from .checkpoints import (is_path, is_whole, load_from_local, newest_whole,
-                          write)
+from ..files import write_whole
+from .checkpoints import is_path, is_whole, load_from_local, newest_whole
 from .strict_testing import for_all, not_finite
 
 try:
@@ -213,8 +213,8 @@ class SafeCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args)
         if is_main_process():
-            write(self.last_ckpt.encode(),
-                  os.path.join(runner.work_dir, 'last_checkpoint'))
+            write_whole(self.last_ckpt,
+                        os.path.join(runner.work_dir, 'last_checkpoint'))
         while 0 < self.max_keep_ckpts < len(self.keep_ckpt_ids):
             old = self.file_backend.join_path(
                 self.out_dir,

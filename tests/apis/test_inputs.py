@@ -1,4 +1,5 @@
 """Files, folders, patterns, arrays and videos."""
+import os
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmpose_ssa.apis import inputs
 from mmpose_ssa.apis.inputs import (Video, camera, find_images, is_video,
                                     unique_names)
 
@@ -36,9 +38,9 @@ def test_a_file_a_folder_a_pattern_an_array(images, tmp_path):
     everything = sorted(images)
     names = ['7', 'dot', 'tall']
     (folder / 'notes.txt').write_text('no image')
-    for inputs in (folder, str(folder), str(folder / '*.png'), everything,
-                   tuple(map(Path, everything)), [str(folder / '[7dt]*g')]):
-        assert find_images(inputs) == list(zip(names, everything))
+    for meant in (folder, str(folder), str(folder / '*.png'), everything,
+                  tuple(map(Path, everything)), [str(folder / '[7dt]*g')]):
+        assert find_images(meant) == list(zip(names, everything))
     assert find_images(images[1]) == [('tall', images[1])]
     (name, given), = find_images(array)
     assert name == '0' and given is array
@@ -113,6 +115,39 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / 'a.mp4').write_text('no video')
     with pytest.raises(ValueError, match='a.mp4 cannot be read as a video'):
         Video(str(tmp_path / 'a.mp4'))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'a.mp4')
+    with pytest.raises(ValueError, match='a.mp4 cannot be read as a video'):
+        Video(str(tmp_path / 'a.mp4'))
+
+
+def test_frames_are_limited_as_images_are(tmp_path, monkeypatch):
+    path = write_video(tmp_path / 'a.mp4', 2)
+    monkeypatch.setattr(inputs, 'MAX_PIXELS', 64 * 48)
+    assert len(list(Video(path))) == 2
+    monkeypatch.setattr(inputs, 'MAX_PIXELS', 64 * 48 - 1)
+    with pytest.raises(ValueError, match='a.mp4 has frames of 64 x 48'):
+        Video(path)
+
+
+@pytest.mark.parametrize('declared, rate', [(10, 10), (300, 25), (.01, 25)])
+def test_a_rate_that_cannot_be_is_taken_for_25(tmp_path, monkeypatch,
+                                               declared, rate):
+    monkeypatch.setattr(inputs, 'RATES', (.1, 200))
+    path = tmp_path / 'a.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'),
+                             declared, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    assert Video(str(path)).rate == rate
+
+
+def test_a_name_of_255_bytes_leaves_room_for_an_ending(tmp_path):
+    (tmp_path / ('ä' * 125 + '.jpg')).touch()
+    (name, _), = find_images(tmp_path)
+    assert len(os.fsencode(name)) == 180 and set(name) == {'ä'}
 
 
 # --- cameras and addresses --------------------------------------------------

@@ -105,6 +105,14 @@ def test_panels_stand_side_by_side():
     assert (strip[:24, 56:] == 255).all()
     assert (strip[:24, :50] < 128).any()  # the caption
 
+
+@pytest.mark.parametrize('shape, size', [((1, 5000), (1, 1440)),
+                                         ((5000, 1), (360, 1))])
+def test_panels_of_extreme_images_are_small(shape, size):
+    strip = side_by_side([np.zeros((*shape, 3), np.uint8)], [''])
+    assert strip.shape == (size[0] + 24, size[1] + 6, 3)
+
+
 # --- what is known of persons beside keypoints ------------------------------
 
 

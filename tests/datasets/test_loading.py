@@ -1,8 +1,11 @@
 """Images that are faulty, or not those that were annotated, are named."""
+import contextlib
+import http.server
 import os
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 
 import cv2
@@ -16,7 +19,7 @@ from PIL import Image
 
 from mmpose_ssa.datasets import loading
 from mmpose_ssa.datasets.coco import CheckedCocoDataset
-from mmpose_ssa.datasets.loading import LoadCheckedImage
+from mmpose_ssa.datasets.loading import ImageFault, LoadCheckedImage
 from mmpose_ssa.datasets.transforms import SSARandomAffine, SSAResize
 
 
@@ -314,3 +317,58 @@ def test_damaged_images(outcomes, folder, damaged):
 @given(damaged_images())
 def test_damaged_images_at_length(outcomes, folder, damaged):
     check_damaged(outcomes, folder, *damaged)
+
+
+# --- addresses --------------------------------------------------------------
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Sends an image, or bytes for ever."""
+    image = b''
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path == '/a.png':
+            self.wfile.write(self.image)
+        with contextlib.suppress(OSError):
+            while self.path == '/endless.png':
+                self.wfile.write(b'x' * 100)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def address():
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_an_image_of_an_address(address, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    monkeypatch.setattr(Server, 'image',
+                        cv2.imencode('.png', pixels)[1].tobytes())
+    got = LoadCheckedImage()(dict(img_path=f'{address}/a.png'))
+    assert np.array_equal(got['img'], pixels)
+
+
+def test_an_address_that_never_ends_is_left(address):
+    with pytest.raises(ImageFault, match='endless.png has more than 4,000'):
+        LoadCheckedImage(max_pixels=1000)(
+            dict(img_path=f'{address}/endless.png'))
+
+
+def test_an_address_that_does_not_answer_is_named_with_its_cause():
+    with pytest.raises(ImageFault, match='a.png cannot be fetched.*refused'):
+        LoadCheckedImage()(dict(img_path='http://127.0.0.1:1/a.png'))
+
+
+@pytest.mark.parametrize('name', ['http:a', 'x:lmdb://a', 'a:local://x',
+                                  's3://a/b.jpg', 'file:///etc/passwd'])
+def test_an_address_of_another_kind_is_named(tmp_path, name):
+    path = f'{tmp_path}/{name}'
+    with pytest.raises((ImageFault, FileNotFoundError), match=name):
+        LoadCheckedImage()(dict(img_path=path))

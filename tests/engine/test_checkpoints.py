@@ -18,6 +18,7 @@ from mmengine.runner import (CheckpointLoader, find_latest_checkpoint,
                              load_checkpoint, save_checkpoint)
 from small_training import small_runner
 
+from mmpose_ssa import files
 from mmpose_ssa.engine import checkpoints, quiet
 from mmpose_ssa.engine.unpickling import UNSAFE_LOAD, CheckpointError
 from mmpose_ssa.errors import RunError, show_text_alone
@@ -369,7 +370,7 @@ def test_a_full_disk_is_told_with_what_is_lost(run, monkeypatch):
         Path(path).touch()
         return Full()
 
-    monkeypatch.setattr(checkpoints, 'open', full, raising=False)
+    monkeypatch.setattr(files, 'open', full, raising=False)
     with pytest.raises(OSError, match='epoch_11.pth.*No space.*since.*'
                        'epoch_10.pth is lost.*--resume'):
         save_checkpoint(training(), str(run / 'epoch_11.pth'))
