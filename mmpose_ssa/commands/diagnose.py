@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..files import write_whole
+from .options import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,5 +67,5 @@ def run(args: argparse.Namespace) -> int:
                                 in diagnoses.items()}),
                     args.out / 'diagnosis.json')
         draw_chart(diagnoses, args.out / 'diagnosis.png')
-    print(text)
+    print(printable(text))
     return 0

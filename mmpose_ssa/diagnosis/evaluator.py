@@ -139,6 +139,9 @@ class Evaluator:
 
     def __init__(self, truth: Truth, persons: List[dict],
                  area_range: Tuple[float, float] = AREA_RANGE) -> None:
+        if not 0 <= area_range[0] < area_range[1]:
+            raise ValueError(f'area_range is {area_range}: give the least and '
+                             'the largest area in square pixels')
         self.truth = truth
         self.verdicts = judge(truth, persons, area_range)
         self._evaluations: Dict[Tuple[str, ...], OksEvaluation] = {

@@ -89,14 +89,19 @@ def keypoint_names(category: dict) -> Tuple[str, ...]:
     """The K names that a category gives its keypoints.
 
     Raises:
-        ValueError: If they are not a list of texts.
+        ValueError: If they are not a list of different printable texts.
     """
     names = category['keypoints']
     if not isinstance(names, list) or not all(
-            isinstance(name, str) for name in names):
+            isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError(
-            f"category {category.get('name')!r} must have its keypoints' "
+            f"category {category.get('name')!r:.200} must have its keypoints' "
             f'names as a list of texts, got {names!r:.200}')
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"category {category.get('name')!r:.200} has "
+                         f'{len(twice)} keypoints named {twice[0]!r:.200}: '
+                         'give each a name of its own')
     return tuple(names)
 
 

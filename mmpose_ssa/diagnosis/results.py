@@ -179,7 +179,8 @@ def _sigmas_of(names: Tuple[str, ...],
     """Those given or, by name, those of COCO and CrowdPose."""
     if sigmas is None:
         sigmas = known_sigmas(names)
-    if len(sigmas) != len(names) or not np.min(sigmas) > 0:
+    if len(sigmas) != len(names) or not (
+            np.min(sigmas) > 0 and np.isfinite(sigmas).all()):
         raise ValueError(f'{len(names)} keypoints need as many positive '
                          f'sigmas, got {list(sigmas)}')
     return np.array(sigmas, float)

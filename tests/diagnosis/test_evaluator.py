@@ -495,6 +495,11 @@ ANN, RES = annotation(POSE), result(POSE)
         dict(id=1, name='person', keypoints=7)]), 'list of texts, got 7'),
     (dict(dataset_of([ANN]), categories=[
         dict(id=1, name='person', keypoints=[1, 2])]), r'got \[1, 2\]'),
+    (dict(dataset_of([ANN]), categories=[
+        dict(id=1, name='person', keypoints=['a\x1b[0m', 'b'])]),
+     r"got \['a\\x1b"),
+    (dataset_of([annotation(POSE[:3])], names=['nose', 'neck', 'nose']),
+     "2 keypoints named 'nose'"),
     (dataset_of([changed(ANN, image_id=[1])]),
      r'does not list \(1: image \[1\]\)'),
     (dict(dataset_of([ANN]), categories=dataset_of([])['categories'] * 2),
@@ -537,10 +542,19 @@ def test_results_that_cannot_be_diagnosed(results, message):
         read_results(results, truth)
 
 
-@pytest.mark.parametrize('sigmas', [[.1] * 14, [.1] * 16 + [0]])
+@pytest.mark.parametrize('sigmas', [[.1] * 14, [.1] * 16 + [0],
+                                    [.1] * 16 + [np.inf],
+                                    [.1] * 16 + [np.nan]])
 def test_sigmas_that_do_not_fit(sigmas):
     with pytest.raises(ValueError, match='17 .* positive sigmas'):
         read_truth(dataset_of([ANN]), sigmas)
+
+
+@pytest.mark.parametrize('areas', [(2., 1.), (np.nan, 9.), (0., np.nan),
+                                   (-1., 5.)])
+def test_areas_that_are_no_range(areas):
+    with pytest.raises(ValueError, match='area_range is .*least'):
+        diagnosis(dataset_of([ANN]), [RES], areas)
 
 
 def test_areas_in_which_nobody_is():
