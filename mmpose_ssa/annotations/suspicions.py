@@ -11,7 +11,7 @@ import pycocotools.mask as coco_mask
 
 from ..decoding.masks import rasterize
 from .findings import Finding, first
-from .segmentations import mask_area
+from .segmentations import mask_area, pixels_around
 
 SLACK = 1.  # pixels: COCO's own boxes reach as far outside their images
 CELLS = 128  # of a person's longer side, where keypoints and mask meet
@@ -121,6 +121,12 @@ class Person:
         extent = self.mask_extent
         assert extent is not None
         points = self.in_sight
+        given = self.ann['segmentation']
+        if isinstance(given, dict):
+            side = np.max(np.subtract(extent[2:], extent[:2]))
+            reach = int(np.ceil(max(BESIDE * side, NEAR)))
+            found = pixels_around(given, points, reach)
+            return np.count_nonzero(found) / len(points)
         low = np.minimum(points.min(0), extent[:2])
         high = np.maximum(points.max(0), extent[2:])
         scale = CELLS / max(*(high - low), 1)
@@ -128,14 +134,14 @@ class Person:
         cells = np.ceil((high - low) * scale).astype(int) + 2 * margin + 1
         shift = margin - low * scale
         mask = rasterize(
-            self.ann['segmentation'], self.size[::-1],
+            given, self.size[::-1],
             np.column_stack([scale * np.eye(2), shift]), tuple(cells))
         # the nearest pixel of the mask decides; a square is near enough
-        found = 0
+        hits = 0
         for x, y in np.floor((points + .5) * scale + shift).astype(int):
-            found += bool(mask[max(y - margin, 0):y + margin + 1,
-                               max(x - margin, 0):x + margin + 1].any())
-        return found / len(points)
+            hits += bool(mask[max(y - margin, 0):y + margin + 1,
+                              max(x - margin, 0):x + margin + 1].any())
+        return hits / len(points)
 
 
 # --- one person -------------------------------------------------------------

@@ -4,6 +4,7 @@ import pycocotools.mask as coco_mask
 import pytest
 
 from mmpose_ssa.annotations.segmentations import (check_rle, mask_area,
+                                                  pixels_around,
                                                   plain_segmentation,
                                                   run_lengths)
 
@@ -174,3 +175,28 @@ def test_empty_runs_are_joined(rng):
         assert plain == dict(size=[h, w], counts=runs_of(mask))
         decoded = coco_mask.decode(coco_mask.frPyObjects(plain, h, w))
         assert np.array_equal(decoded, mask)
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+def test_pixels_around_points_are_those_of_the_decoded_mask(compressed):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((30, 20), np.uint8, order='F')
+    mask[4:22, 3:9] = mask[0:5, 12:20] = mask[29, 19] = 1
+    mask ^= (rng.random(mask.shape) < .05).astype(np.uint8)
+    rle = coco_mask.encode(mask)
+    if not compressed:
+        rle = dict(size=[30, 20], counts=runs_of(mask))
+    points = rng.uniform(-6, 34, (300, 2))
+    for reach in (0, 1, 4, 50):
+        found = pixels_around(rle, points, reach)
+        for (x, y), number in zip(np.floor(points + .5).astype(int), found):
+            near = mask[max(y - reach, 0):max(y + reach + 1, 0),
+                        max(x - reach, 0):max(x + reach + 1, 0)]
+            assert number == near.sum()
+
+
+def test_pixels_of_a_huge_mask():
+    """11585 x 11585 pixels in a few bytes, which are not decoded."""
+    rle = dict(size=[11585, 11585], counts=[11585**2 // 2, 11585**2 // 2 + 1])
+    points = np.array([[100., 5000], [11000, 5000]])
+    assert (pixels_around(rle, points, 580) > 0).tolist() == [False, True]
