@@ -3,6 +3,7 @@
     python tools/publish.py work_dirs/ssa_demo/epoch_7.pth weights/ssa_demo.pth
 """
 import argparse
+import io
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -55,10 +56,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument('out', help='file to write')
     args = parser.parse_args(argv)
     import torch  # after the arguments
+
+    from mmpose_ssa.files import write_whole
     try:
         small = published(read(args.checkpoint))
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(small, args.out)
+        stream = io.BytesIO()
+        torch.save(small, stream)
+        write_whole(stream.getvalue(), args.out)
     except (OSError, RuntimeError, ValueError) as error:
         parser.error(str(error))
     print(f'{args.out}: {Path(args.out).stat().st_size / 1e6:.2f} MB')

@@ -145,12 +145,18 @@ def image_files(results: List[dict], img_dir: str,
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If an image is not listed.
+        ValueError: If an image is not listed, or under two names.
     """
     entries = (results if annotations is None
                else annotations.get('images', ()))
     key = 'image_id' if annotations is None else 'id'
-    names = {e[key]: e['file_name'] for e in entries if 'file_name' in e}
+    names: Dict[Any, str] = {}
+    for entry in entries:
+        name = entry.get('file_name')
+        if name is not None and names.setdefault(entry[key], name) != name:
+            raise ValueError(f'image {entry[key]} has two file names, '
+                             f'{names[entry[key]]!r:.200} and {name!r:.200}: '
+                             'give each image an id of its own')
     wanted = list(dict.fromkeys(result['image_id'] for result in results))
     unknown = [i for i in wanted if i not in names]
     if unknown and annotations is None:

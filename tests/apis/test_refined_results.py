@@ -17,9 +17,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mmpose_ssa import cli
 from mmpose_ssa.annotations.segmentations import run_lengths
 from mmpose_ssa.apis.inferencer import SSAInferencer
-from mmpose_ssa.apis.refined_results import (check_places, of_category,
-                                             refine_results, scorer,
-                                             with_masks)
+from mmpose_ssa.apis.refined_results import (check_places, image_files,
+                                             of_category, refine_results,
+                                             scorer, with_masks)
 from mmpose_ssa.decoding.masks import encode_rle
 from mmpose_ssa.models.refiner import Refiner
 
@@ -375,6 +375,21 @@ def test_runs_of_a_mask(rng, size):
             mask.astype(np.uint8)[..., None])[0]['counts'])
         value = np.arange(len(runs)) % 2  # zeros first, down the columns
         assert_array_equal(np.repeat(value, runs), mask.ravel(order='F'))
+
+
+def test_an_image_of_two_names_is_refused(tmp_path):
+    for name in ('1.png', '01.png'):
+        (tmp_path / name).touch()
+    results = [result(file_name=name) for name in ('1.png', '01.png')]
+    for given in ((results, str(tmp_path)),
+                  (results[:1], str(tmp_path), dict(images=[
+                      dict(id=1, file_name=name)
+                      for name in ('1.png', '01.png')]))):
+        with pytest.raises(ValueError, match="image 1 has two file names, "
+                           "'1.png' and '01.png'"):
+            image_files(*given)
+    assert image_files(results[:1] * 2, str(tmp_path)) == {
+        1: tmp_path / '1.png'}
 
 
 ANNOTATIONS = {
