@@ -245,6 +245,21 @@ def random_model(config=TINY, std: float = .05, bias: float = 0.,
     return model
 
 
+def transpose_config(layers: int = 4):
+    """The config of TransPose-R of so many layers."""
+    from mmengine.config import Config
+    return Config.fromfile(
+        CONFIGS / f'transpose/transpose_r_a{layers}_coco-256x192.py')
+
+
+def transpose_model(layers: int = 4):
+    """TransPose-R with random weights, in evaluation mode."""
+    from mmpose.registry import MODELS
+    cfg = transpose_config(layers)
+    cfg.model.backbone.init_cfg = None
+    return MODELS.build(cfg.model).eval()
+
+
 def save_weights(model, path: Path) -> str:
     """Write a checkpoint of a model's weights alone; its path."""
     import torch

@@ -4,7 +4,6 @@ What is trained here are the configs with networks of 8 channels at 64 x 64;
 the networks themselves are built and run forward, to be counted.
 """
 import copy
-import json
 import re
 from argparse import ArgumentParser
 
@@ -15,8 +14,8 @@ from factories import CROWDPOSE_MINI as CROWDPOSE
 from factories import ROOT, read_once, steps, write_scenes
 from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
-from mmengine.runner import Runner
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
+from small_configs import tiny, train_two_steps, with_data
 
 from mmpose_ssa.comparisons.losses import TagLoss
 from mmpose_ssa.evaluation.complexity import count
@@ -190,69 +189,11 @@ def test_tags_weigh_more_on_small_maps(load, name):
 # --- both data sets ---------------------------------------------------------
 
 
-def tiny(cfg):
-    """The same config, 8 channels wide, at 64 x 64."""
-    extra = cfg.model.backbone.extra
-    extra.stage1.update(num_blocks=(1, ), num_channels=(8, ))
-    for branches in (2, 3, 4):
-        extra[f'stage{branches}'].update(
-            num_modules=1, num_blocks=(1, ) * branches,
-            num_channels=tuple(8 * 2**i for i in range(branches)))
-    head = cfg.model.head
-    head.in_channels = 8
-    if head.deconv_out_channels:
-        head.update(deconv_out_channels=(8, ), num_blocks=1)
-    resolutions = head.decoder.get('num_resolutions', 1)
-    cells = (16 * resolutions, 16 * resolutions)
-    head.decoder.update(input_size=(64, 64), heatmap_size=cells)
-    changed = dict(input_size=(64, 64), heatmap_size=cells, size_factor=32,
-                   encoder=head.decoder)
-    for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False)
-        for step in loader.dataset.pipeline:
-            step.update({k: v for k, v in changed.items() if k in step})
-    return cfg
-
-
-def coco(cfg, folder):
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.data_root = str(folder)
-    return cfg
-
-
-def crowdpose(cfg):
-    """The few images that are here."""
-    for split in ('train', 'val', 'test'):
-        cfg[f'{split}_dataloader'].dataset.update(
-            data_root=str(CROWDPOSE), data_prefix=dict(img=''),
-            ann_file='test_crowdpose.json')
-    return cfg
-
-
-def train_two_steps(cfg, work_dir, images):
-    """Losses of two iterations, and the metrics of a test."""
-    cfg.merge_from_dict({
-        'work_dir': str(work_dir), 'experiment_name': str(work_dir),
-        'visualizer.name': str(work_dir),
-        'train_dataloader.batch_size': 2,
-        'train_dataloader.dataset.indices': images,
-        'val_dataloader.dataset.indices': images,
-        'test_dataloader.dataset.indices': images,
-        'train_cfg.max_epochs': 4 // images, 'train_cfg.val_interval': 9,
-        'default_hooks.logger.interval': 1})
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    before = {name: value.clone()
-              for name, value in runner.model.state_dict().items()}
-    metrics = runner.test()
-    assert all(torch.equal(value, before[name])
-               for name, value in runner.model.state_dict().items())
-    log, = work_dir.glob('*/vis_data/scalars.json')
-    logs = [json.loads(line) for line in log.read_text().splitlines()]
-    losses = [[line[name] for name in ('loss_kpt', 'loss_pull', 'loss_push')]
-              for line in logs if 'loss_kpt' in line]
-    return np.array(losses), metrics
+def train_tiny(cfg, work_dir, images):
+    """Heatmap, pull and push loss of two iterations, and the metrics."""
+    losses, metrics = train_two_steps(tiny(cfg), work_dir, images)
+    return np.array([[step[name] for name in (
+        'loss_kpt', 'loss_pull', 'loss_push')] for step in losses]), metrics
 
 
 def slow_at_640(names):
@@ -263,8 +204,8 @@ def slow_at_640(names):
 
 @pytest.mark.parametrize('name', slow_at_640(PUBLISHED))
 def test_two_iterations_and_a_test_on_coco(load, coco_mini, tmp_path, name):
-    cfg = coco(tiny(load(name)), coco_mini)
-    losses, metrics = train_two_steps(cfg, tmp_path / name, 4)
+    cfg = with_data(load(name), data_root=str(coco_mini))
+    losses, metrics = train_tiny(cfg, tmp_path / name, 4)
     assert losses.shape == (2, 3) and np.isfinite(losses).all()
     assert (losses[:, 0] > 0).all()
     assert 0 <= metrics['coco/AP'] <= 1
@@ -274,8 +215,9 @@ def test_two_iterations_and_a_test_on_coco(load, coco_mini, tmp_path, name):
 def test_two_iterations_and_a_test_on_crowdpose(load, tmp_path, name):
     if not CROWDPOSE.is_dir():
         pytest.skip(f'needs CrowdPose images in {CROWDPOSE}')
-    cfg = tiny(crowdpose(load(name)))
-    losses, metrics = train_two_steps(cfg, tmp_path / name, 2)
+    cfg = with_data(load(name), data_root=str(CROWDPOSE),
+                    data_prefix=dict(img=''), ann_file='test_crowdpose.json')
+    losses, metrics = train_tiny(cfg, tmp_path / name, 2)
     assert losses.shape == (2, 3) and np.isfinite(losses).all()
     assert (losses[:, 0] > 0).all()
     assert 0 <= metrics['crowdpose/AP'] <= 1
@@ -293,7 +235,7 @@ def scenes(tmp_path_factory):
     ('ae_demo', 60), ('higherhrnet_demo', 40)])
 def test_heatmaps_and_tags_are_learnt(load, scenes, name, count):
     """Four images, few steps: all losses fall, by all weights."""
-    cfg = coco(tiny(load(name)), scenes)
+    cfg = with_data(tiny(load(name)), data_root=str(scenes))
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     items = [dataset[i] for i in range(4)]
     batch = dict(inputs=[item['inputs'] for item in items],

@@ -148,19 +148,23 @@ def joined(norm):
     return made
 
 
-@pytest.mark.parametrize('kind', [
-    lambda norm: norm, joined, lambda norm: nn.Sequential(norm, nn.ReLU())])
-@pytest.mark.parametrize('step', ['test_step', 'val_step'])
-def test_testing_computes_what_the_modules_compute(rng, kind, step):
-    cfg = Config.fromfile(TINY)
-    model = with_norms(build(cfg, output_heatmaps=True), kind)
-    batch = batch_of(cfg, [noise(rng, 64, 96)])
+def check_that_it_computes_what_its_modules_do(model, batch, step):
     inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
     expected = plain_heatmaps(model, inputs.contiguous(
         memory_format=model.memory_format))
     found, = getattr(model, step)(batch)
     assert expected.std() > .01
     assert torch.equal(found.pred_fields.heatmaps, expected[0].detach())
+
+
+@pytest.mark.parametrize('kind', [
+    lambda norm: norm, joined, lambda norm: nn.Sequential(norm, nn.ReLU())])
+@pytest.mark.parametrize('step', ['test_step', 'val_step'])
+def test_testing_computes_what_the_modules_compute(rng, kind, step):
+    cfg = Config.fromfile(TINY)
+    model = with_norms(build(cfg, output_heatmaps=True), kind)
+    check_that_it_computes_what_its_modules_do(
+        model, batch_of(cfg, [noise(rng, 64, 96)]), step)
 
 
 def test_a_norm_with_its_activation_is_a_norm_and_an_activation(rng):
@@ -189,13 +193,8 @@ def test_backbones_of_timm_compute_the_same(rng, name, step):
         type='TimmBackbone', model_name=name, out_indices=levels,
         join_stride=8, join_channels=cfg.model.neck.in_channels)
     model = build(cfg, output_heatmaps=True)
-    batch = batch_of(cfg, [noise(rng, 64, 96)])
-    inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
-    expected = plain_heatmaps(model, inputs.contiguous(
-        memory_format=model.memory_format))
-    found, = getattr(model, step)(batch)
-    assert expected.std() > .01
-    assert torch.equal(found.pred_fields.heatmaps, expected[0].detach())
+    check_that_it_computes_what_its_modules_do(
+        model, batch_of(cfg, [noise(rng, 64, 96)]), step)
 
 
 def tensors(features):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from factories import CONFIGS, write_scenes
-from mmengine.config import Config
+from factories import transpose_config, transpose_model, write_scenes
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
@@ -19,17 +18,6 @@ from mmpose_ssa.evaluation.complexity import count
 from mmpose_ssa.models.encoder import SSATransformer, sine_position
 
 pytestmark = pytest.mark.usefixtures('mmpose')
-
-
-def config(layers=4):
-    return Config.fromfile(
-        CONFIGS / f'transpose/transpose_r_a{layers}_coco-256x192.py')
-
-
-def build(layers=4):
-    cfg = config(layers)
-    cfg.model.backbone.init_cfg = None
-    return MODELS.build(cfg.model).eval()
 
 
 # --- size -------------------------------------------------------------------
@@ -44,7 +32,7 @@ def test_size_is_the_published_one(layers, params, gflops):
     positions, attention with its projections and products; and, per element,
     4 for batch normalization, 5 for softmax, 1 for ReLU.
     """
-    model, elements = build(layers), []
+    model, elements = transpose_model(layers), []
     for module in model.modules():
         per_element = {nn.BatchNorm2d: 4, nn.ReLU: 1}.get(type(module), 0)
         module.register_forward_hook(
@@ -67,10 +55,10 @@ def test_size_is_the_published_one(layers, params, gflops):
 
 
 def test_the_table_is_the_sine_position_and_never_trained():
-    model = build().train()
+    model = transpose_model().train()
     expected = sine_position((32, 24), 256)
     assert torch.equal(model.state_dict()['neck.pos_embedding'], expected)
-    wrapper = build_optim_wrapper(model, config().optim_wrapper)
+    wrapper = build_optim_wrapper(model, transpose_config().optim_wrapper)
     trained = {id(p) for group in wrapper.optimizer.param_groups
                for p in group['params']}
     assert trained == {id(p) for p in model.parameters()}
@@ -107,7 +95,7 @@ def test_another_grid_than_the_stored_one_is_refused():
 
 
 def test_the_official_recipe():
-    cfg = config()
+    cfg = transpose_config()
     steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
     assert steps['RandomHalfBody'].prob == .3
     box = steps['RandomBBoxTransform']
@@ -115,18 +103,18 @@ def test_the_official_recipe():
     assert box.rotate_factor == 2 * 45 and box.shift_prob == 0
     Compose(cfg.train_dataloader.dataset.pipeline)
     assert cfg.train_dataloader.batch_size == 20
-    assert config(3).train_dataloader.batch_size == 28
+    assert transpose_config(3).train_dataloader.batch_size == 28
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4)
     assert cfg.train_cfg.max_epochs == 230
     assert cfg.model.test_cfg.flip_test
     assert cfg.model.head.decoder == cfg.codec
-    neck = config(3).model.neck
+    neck = transpose_config(3).model.neck
     assert (neck.pop('num_layers'), cfg.model.neck.pop('num_layers')) == (3, 4)
     assert neck == cfg.model.neck
 
 
 def test_the_learning_rate_is_the_official_cosine():
-    cfg, rates = config(), []
+    cfg, rates = transpose_config(), []
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([weight], lr=cfg.optim_wrapper.optimizer.lr)
     schedule, = (PARAM_SCHEDULERS.build(
@@ -147,7 +135,7 @@ def test_the_learning_rate_is_the_official_cosine():
 def test_the_head_starts_as_the_official_one():
     """1x1 convolution N(0, 0.001), deconvolution as PyTorch has it."""
     torch.manual_seed(0)
-    head = build().head
+    head = transpose_model().head
     head.init_weights()
     final, deconvolution = head.final_layer, head.deconv_layers[0]
     assert final.weight.std().item() == pytest.approx(.001, rel=.05)
@@ -159,7 +147,7 @@ def test_the_head_starts_as_the_official_one():
 
 def test_the_loss_is_the_official_one():
     """Half the squared error, unlabelled keypoints counted as 0."""
-    loss = MODELS.build(config().model.head.loss)
+    loss = MODELS.build(transpose_config().model.head.loss)
     found, target = torch.rand(2, 2, 17, 64, 48)
     labelled = torch.arange(34).reshape(2, 17).remainder(3).gt(0).float()
     expected = .5 * ((found - target)**2 * labelled[..., None, None]).mean()
@@ -177,7 +165,7 @@ def keypoints(rng, margin=12):
 
 def test_targets_have_the_official_centres(rng):
     """Corner cells on corner pixels: x_hm = 47 / 191 x_inp."""
-    codec = KEYPOINT_CODECS.build(config().codec)
+    codec = KEYPOINT_CODECS.build(transpose_config().codec)
     points_inp = keypoints(rng)
     maps = codec.encode(points_inp, np.ones((1, 17)))['heatmaps']
     x_hm = points_inp[0, :, 0] * 47 / 191
@@ -191,7 +179,7 @@ def test_targets_have_the_official_centres(rng):
 
 def test_mirrored_keypoints_give_mirrored_targets(rng):
     """Why the flip test shifts nothing."""
-    cfg = config()
+    cfg = transpose_config()
     codec = KEYPOINT_CODECS.build(cfg.codec)
     points_inp = keypoints(rng)
     mirrored = [191, 0] + points_inp * [-1, 1]
@@ -203,7 +191,7 @@ def test_mirrored_keypoints_give_mirrored_targets(rng):
 
 def test_what_is_in_the_middle_of_the_box_is_found_there():
     """Through cutting, flip test, decoding and back to the image."""
-    model = init_model(config(), device='cpu')
+    model = init_model(transpose_config(), device='cpu')
     middle_inp = np.full((1, 17, 2), [191 / 2, 255 / 2], np.float32)
     maps = model.head.decoder.encode(middle_inp, np.ones((1, 17)))['heatmaps']
     model.head.forward = lambda feats: torch.from_numpy(maps)[None]
@@ -227,7 +215,7 @@ def scenes(tmp_path_factory):
 
 
 def test_two_iterations_and_a_validation(scenes, tmp_path):
-    cfg = config()
+    cfg = transpose_config()
     cfg.merge_from_dict({
         'work_dir': str(tmp_path),
         'experiment_name': 'transpose',
@@ -267,7 +255,7 @@ def test_detected_boxes_are_an_option(scenes, tmp_path):
     (tmp_path / 'boxes.json').write_text(json.dumps([
         dict(image_id=image_id, category_id=1, bbox=[5, 6, 70, 80], score=.9),
         dict(image_id=image_id, category_id=1, bbox=[1, 2, 3, 4], score=.2)]))
-    options = config().val_dataloader.dataset
+    options = transpose_config().val_dataloader.dataset
     options.update(data_root=str(scenes),
                    bbox_file=str(tmp_path / 'boxes.json'))
     dataset = DATASETS.build(options)

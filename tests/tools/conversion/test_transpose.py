@@ -20,11 +20,10 @@ import pytest
 import torch
 import torch.nn as nn
 from conversion import transpose
-from factories import CONFIGS, DATA, ROOT, made_weight, patches, refusal
-from mmengine.config import Config
+from factories import (DATA, ROOT, made_weight, patches, refusal,
+                       transpose_config, transpose_model)
 from mmengine.registry import init_default_scope
 from mmpose.apis import init_model
-from mmpose.registry import MODELS
 
 from mmpose_ssa.models.encoder import sine_position
 
@@ -34,21 +33,10 @@ IMAGE = patches(16, 12, side=16)  # 256 x 192
 pytestmark = pytest.mark.usefixtures('mmpose')
 
 
-def config(layers=4):
-    return Config.fromfile(
-        CONFIGS / f'transpose/transpose_r_a{layers}_coco-256x192.py')
-
-
-def build(layers=4):
-    cfg = config(layers)
-    cfg.model.backbone.init_cfg = None
-    return MODELS.build(cfg.model).eval()
-
-
 def official_weights(layers):
     """What a published file holds, with random weights."""
     shapes = {transpose.official_name(name): weight.shape
-              for name, weight in build(layers).state_dict().items()}
+              for name, weight in transpose_model(layers).state_dict().items()}
     state = {name: made_weight(name, shape)
              for name, shape in shapes.items()}
     state['pos_embedding'] = sine_position((32, 24), 256)[:, None]
@@ -82,7 +70,7 @@ def test_heatmaps_are_the_official_ones(published, tmp_path, capsys, layers):
     assert f'transpose_r_a{layers}_coco-256x192' in said
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
-    found = heatmaps(init_model(config(layers), str(out), 'cpu'))
+    found = heatmaps(init_model(transpose_config(layers), str(out), 'cpu'))
     numbers = np.load(NUMBERS)
     assert found.shape == (17, 64, 48)
     expected = numbers[f'heatmaps_{layers}']
@@ -93,7 +81,7 @@ def test_heatmaps_are_the_official_ones(published, tmp_path, capsys, layers):
 
 
 def test_the_numbers_tell_wrong_models_apart(published):
-    model, expected = build(), np.load(NUMBERS)['heatmaps_4']
+    model, expected = transpose_model(), np.load(NUMBERS)['heatmaps_4']
     model.load_state_dict(
         transpose.converted(torch.load(published[4]), model))
     table = model.neck.pos_embedding
