@@ -67,17 +67,26 @@ def read_log(log: Path) -> List[Dict[str, float]]:
         if 'step' not in entry:
             raise ValueError(f'{log} has training losses without step '
                              f'({sorted(entry)}): copy the log again')
+        for key in ('step', 'loss_kpt', 'mask_error'):
+            # true is no number, and one of 400 digits is none of a loss
+            if type(entry[key]) not in (int, float) or \
+                    1e300 < abs(entry[key]) < float('inf'):
+                raise ValueError(f'{log} has {key}={entry[key]!r:.80}, which '
+                                 'is no number of a training: copy the log '
+                                 'again')
     return entries
 
 
 def parse_log(log: Path) -> List[dict]:
     """All entries; a kill may have cut off the last line, which is skipped."""
+    if not log.is_file():
+        raise ValueError(f'{log} is no file')
     lines = log.read_text(errors='replace').splitlines()
     entries = []
     for number, line in enumerate(lines, 1):
         try:
             entries.append(dict(json.loads(line)))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             if number < len(lines):
                 raise ValueError(
                     f'{log} is damaged, line {number} is not a dict in JSON '

@@ -1,5 +1,6 @@
 """Predictions as COCO results, written as they come."""
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
@@ -25,6 +26,8 @@ class ResultsFile:
     def __init__(self, path: Union[str, Path]) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._path = str(path)
+        if os.path.islink(path):  # what it names is left as it is
+            os.unlink(path)
         self._stream = open(path, 'wb', buffering=0)
         self._separator = '['
         self._add('')

@@ -121,6 +121,8 @@ class PredictionWriter:
         if self.video is None or self.video_name != path:
             self.end_video()
             self.video_name, self.frames = path, 0
+            if os.path.islink(path):  # what it names is left as it is
+                os.unlink(path)
             self.video = cv2.VideoWriter(
                 path, cv2.VideoWriter_fourcc(*'mp4v'), rate,
                 drawn.shape[1::-1])

@@ -44,6 +44,15 @@ def test_no_results_are_an_empty_list(tmp_path):
     assert json.loads((tmp_path / 'a.json').read_text()) == []
 
 
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / 'precious').write_text('mine')
+    (tmp_path / 'predictions.json').symlink_to(tmp_path / 'precious')
+    (tmp_path / 'a_persons.mp4').symlink_to(tmp_path / 'precious')
+    list(video(tmp_path, 2))
+    assert (tmp_path / 'precious').read_text() == 'mine'
+    assert json.loads((tmp_path / 'predictions.json').read_text()) == []
+
+
 def draw(image, *_):
     return image
 

@@ -71,6 +71,19 @@ def test_a_last_line_cut_off_is_skipped(tmp_path):
     assert read_run(tmp_path).steps.tolist() == [10, 20]
 
 
+@pytest.mark.parametrize('key', ['step', 'loss_kpt', 'mask_error'])
+@pytest.mark.parametrize('value', ['1', None, True, {}, [1], 10**400])
+def test_what_is_no_number_is_named(tmp_path, key, value):
+    write_log(tmp_path, '1', [{**entry(10, 1., 1.), key: value}])
+    with pytest.raises(ValueError, match=f'scalars.json has {key}='):
+        read_run(tmp_path)
+
+
+def test_a_loss_that_is_no_number_any_more_is_one(tmp_path):
+    write_log(tmp_path, '1', [entry(10, 1., 1.), entry(20, np.nan, np.inf)])
+    assert np.isnan(read_run(tmp_path).heatmap[1])
+
+
 def test_the_picture_holds_a_curve_of_each_run(tmp_path):
     runs = [tmp_path / name for name in ('first', 'second')]
     for run, value in zip(runs, (1., 3.)):
