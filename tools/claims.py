@@ -100,7 +100,7 @@ def read(out: Path) -> Dict[str, dict]:
         return {}
     try:
         return json.loads(out.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ValueError(f'--out {out} is not JSON ({error}): give another '
                          'file, or remove it') from error
 
@@ -198,7 +198,12 @@ def claims(args: argparse.Namespace) -> None:
     if not args.report:
         for run in runs:
             answer(run, out, args)
-    text = report(runs, read(out), args)
+    try:
+        text = report(runs, read(out), args)
+    except (ArithmeticError, AttributeError, KeyError, TypeError,
+            ValueError) as error:
+        raise ValueError(f'--out {out} is not what this command writes '
+                         f'({error!r:.200}): give another file') from error
     out.with_suffix('.md').write_text(text, encoding='utf-8')
     print(text)
 

@@ -251,8 +251,10 @@ def _keypoints(ann: Entry, rules: Rules, findings: Findings) -> Entry:
         return {}
     numbers = _numbers(flat, 3 * (rules.num_keypoints or length // 3))
     if numbers is None:
-        findings.fault('keypoints', ann['id'],
-                       f'has {length}' if length else f'has {flat!r:.50}')
+        has = f'{length}' if length else f'{flat!r:.50}'
+        if length == 3 * (rules.num_keypoints or length // 3):
+            has += f', not all of them numbers up to {FARTHEST:,}'
+        findings.fault('keypoints', ann['id'], f'has {has}')
         return {}
     visible = numbers[2::3]
     labelled = int((visible > 0).sum())

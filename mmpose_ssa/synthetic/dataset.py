@@ -139,7 +139,7 @@ def _read_own(path: Path) -> dict:
         for image in content['images']:  # they may be removed
             if not IMAGE_NAME.fullmatch(image['file_name']):
                 raise ValueError(f"{image['file_name']!r:.100} is not ours")
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise FileExistsError(
             f'{path} exists and is not of a synthetic data set: choose '
             'another folder, or delete that file') from error

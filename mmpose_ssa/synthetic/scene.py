@@ -18,6 +18,7 @@ from .person import Placed, draw_person
 from .skeleton import HIP, Skeleton, random_skeleton
 
 MIN_SIZE = 64  # [px]
+MAX_SIZE = 8192  # [px]
 
 _PEOPLE_COUNTS = (.04, .22, .28, .25, .14, .07)  # P(0 people), P(1), ... P(5)
 MOST_PEOPLE = len(_PEOPLE_COUNTS) - 1
@@ -109,6 +110,8 @@ def check_scene(size: int, max_people: int, min_height: float,
                 min_people: int = 0) -> None:
     """Raise ValueError for what :func:`draw_scene` cannot draw."""
     check_whole('size', size, MIN_SIZE)
+    if size > MAX_SIZE:
+        raise ValueError(f'size is {size}: give at most {MAX_SIZE} pixels')
     check_whole('min_people', min_people, 0)
     most = MOST_IN_CROWD if min_people else MOST_PEOPLE
     # True is an int as well

@@ -130,10 +130,12 @@ def test_crowds_replace_other_images_and_are_settings(data):
     assert write(data, min_people=2)['new'] == 0
 
 
-def test_annotations_of_others_are_not_touched(tmp_path):
+@pytest.mark.parametrize('text', [
+    json.dumps(dict(info=dict(description='COCO 2017'))), '[' * 5000])
+def test_annotations_of_others_are_not_touched(tmp_path, text):
     path = tmp_path / 'annotations' / 'person_keypoints_train2017.json'
     path.parent.mkdir()
-    path.write_text(json.dumps(dict(info=dict(description='COCO 2017'))))
+    path.write_text(text)
     before = contents(tmp_path)
     with pytest.raises(FileExistsError, match=path.name):
         write(tmp_path)

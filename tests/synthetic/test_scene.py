@@ -266,6 +266,8 @@ def test_more_than_five_people_are_refused():
 def test_bad_scene_size():
     with pytest.raises(ValueError, match='size is 10'):
         draw_scene(0, 10)
+    with pytest.raises(ValueError, match='size is 8193: give at most 8192'):
+        draw_scene(0, 8193)
 
 
 # --- crowds -----------------------------------------------------------------

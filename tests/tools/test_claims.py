@@ -93,6 +93,19 @@ def test_lost_results_are_measured_again_without_training(command, tmp_path):
     assert again == {key: found}
 
 
+@pytest.mark.parametrize('content', [
+    [], None, dict(run=None), dict(run=dict(ours={})),
+    dict(run=dict(ours={'own + own': {'coco/AP': 'x'}}))])
+@pytest.mark.usefixtures('mmpose')
+def test_another_file_is_named(command, tmp_path, capsys, monkeypatch,
+                               content):
+    monkeypatch.setattr(claims, 'key_of', lambda run: 'run')
+    (tmp_path / 'claims.json').write_text(json.dumps(content))
+    said = refusal(capsys, lambda arguments: command(*arguments),
+                   '--seed', '0', '--report')
+    assert re.search('--out .*claims.json is not what this command', said)
+
+
 @pytest.mark.usefixtures('mmpose')
 def test_decoder_options_reach_the_decoder(monkeypatch, command):
     seen = []
