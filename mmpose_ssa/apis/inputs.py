@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 from urllib.parse import urlsplit
 
 import cv2
@@ -18,6 +18,8 @@ VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 LONGEST_NAME = 180  # bytes
 # Frames per second that videos have; others say so by damage or on purpose
 RATES = (0.1, 1000.)
+# With which files of MPEG-4 and QuickTime begin, after four bytes of length
+ATOMS = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot')
 TIMEOUT = 20_000  # milliseconds without an answer from an address
 
 Image = Union[str, Path, np.ndarray]
@@ -108,12 +110,13 @@ def unique_names(images: Sequence[NamedImage]) -> List[NamedImage]:
         taken = [level if often[name] > 1 else n
                  for name, n in zip(names, taken)]
     used: Set[str] = set()
+    numbers: Dict[str, int] = Counter()
     result = []
     for choice, n, (_, given) in zip(choices, taken, images):
-        name, number = choice[n], 1
+        name = choice[n]
         while name in used:
-            number += 1
-            name = f'{choice[n]}_{number}'
+            numbers[choice[n]] += 1
+            name = f'{choice[n]}_{numbers[choice[n]] + 1}'
         used.add(name)
         result.append((name, given))
     return result
@@ -158,9 +161,9 @@ class Video:
             return cv2.VideoCapture(path, cv2.CAP_FFMPEG, [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT,
                 cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT])
-        # Only a file ends: to open a pipe would wait for ever
-        return cv2.VideoCapture(path) if os.path.isfile(path) else \
-            cv2.VideoCapture()
+        # A pipe or a list of other videos may never end
+        return cv2.VideoCapture(path) if os.path.isfile(path) and \
+            _begins_as_video(path) else cv2.VideoCapture()
 
     def _check_size(self, width: float, height: float) -> None:
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -189,6 +192,14 @@ class Video:
         if not count or count < self.length - 1:  # some count one too many
             raise ValueError(f'{self.path} ends after {count} of '
                              f'{self.length} frames: it is cut or damaged')
+
+
+def _begins_as_video(path: str) -> bool:
+    """Whether a file begins as one of VIDEO_SUFFIXES does."""
+    with open(path, 'rb') as file:
+        start = file.read(8)
+    return start.startswith((b'RIFF', b'\x1a\x45\xdf\xa3')) or \
+        start[4:] in ATOMS
 
 
 def _name(path: str) -> str:

@@ -75,8 +75,11 @@ def check_files(images: Iterable[dict], folder: str,
         return _check_file(image, osp.join(folder, image['file_name']),
                            loader)
 
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         yield from pool.map(check, images)
+    finally:  # Ctrl-C does not wait for the files that are left
+        pool.shutdown(cancel_futures=True)
 
 
 def _check_file(image: dict, path: str, loader: LoadCheckedImage) -> File:

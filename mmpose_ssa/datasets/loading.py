@@ -33,6 +33,9 @@ ORIENTATION = 0x0112  # EXIF tag; 1 is upright, from 5 on the sides change
 FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM')
 # How JPEG 2000 begins, in a file with boxes and as a bare codestream
 JPEG_2000 = (b'\0\0\0\x0cjP', b'\xff\x4f\xff\x51')
+JPEG = b'\xff\xd8'
+SCAN = b'\xff\xda'  # begins a scan; progressive JPEGs have some ten
+MAX_SCANS = 100
 TIMEOUT = 20  # seconds without an answer from an address
 AS_STORED = "color_type='color_ignore_orientation' of LoadCheckedImage"
 
@@ -216,6 +219,10 @@ def read_header(content: bytes,
         raise ImageFault(
             f'image {path} is a JPEG 2000, which OpenCV does not read safely: '
             'convert it to PNG or JPEG', 'jpeg2000')
+    if content.startswith(JPEG) and content.count(SCAN) > MAX_SCANS:
+        raise ImageFault(
+            f'image {path} is a JPEG of more than {MAX_SCANS} scans, each of '
+            'which takes the time of an image: save it again', 'large')
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size

@@ -69,6 +69,14 @@ def test_files_of_one_name_are_written_apart():
             'a_7.jpg', 'a_7.jpg_2', '7']
 
 
+def test_thousands_of_one_name():
+    """It took minutes when each began to count anew."""
+    names = [name for name, _ in unique_names(
+        [('a', f'v{n}/f/a.jpg') for n in range(20000)])]
+    assert len(set(names)) == 20000
+    assert names[:3] == ['f_a.jpg', 'f_a.jpg_2', 'f_a.jpg_3']
+
+
 def test_a_number_is_not_the_name_of_another_file():
     images = [('x', 'x.jpg'), ('x', 'x.jpg'), ('x.jpg_2', 'x.jpg_2.png'),
               ('a_x', 'b/a_x.jpg'), ('x', 'a/x.jpg')]
@@ -121,6 +129,20 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'a.mp4')
     with pytest.raises(ValueError, match='a.mp4 cannot be read as a video'):
         Video(str(tmp_path / 'a.mp4'))
+
+
+def test_a_list_of_videos_is_none(tmp_path):
+    """FFmpeg would wait for what follows."""
+    write_video(tmp_path / 'b.mp4', 2)
+    (tmp_path / 'a.mp4').write_text('#EXTM3U\n#EXT-X-TARGETDURATION:100000\n'
+                                    '#EXTINF:1,\nb.mp4\n')
+    with pytest.raises(ValueError, match='a.mp4 cannot be read as a video'):
+        Video(str(tmp_path / 'a.mp4'))
+
+
+@pytest.mark.parametrize('suffix', ['.avi', '.mkv', '.mov', '.m4v', '.mp4'])
+def test_videos_of_all_containers_are_read(tmp_path, suffix):
+    assert len(list(Video(write_video(tmp_path / f'a{suffix}', 3)))) == 3
 
 
 def test_frames_are_limited_as_images_are(tmp_path, monkeypatch):

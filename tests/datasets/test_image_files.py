@@ -1,5 +1,6 @@
 """The files of an annotation file, as training would load them."""
 import os
+import time
 
 import cv2
 import pytest
@@ -7,7 +8,7 @@ from factories import noise
 from PIL import Image
 
 from mmpose_ssa.datasets.image_files import check_files, file_findings
-from mmpose_ssa.datasets.loading import LoadCheckedImage
+from mmpose_ssa.datasets.loading import ImageFault, LoadCheckedImage
 
 
 @pytest.fixture
@@ -109,3 +110,18 @@ def test_a_link_to_nowhere_and_an_endless_file(tmp_path):
     said = found(tmp_path, entry(1, '1.png'), entry(2, '2.png'))
     assert said['image_unreadable'].ids == [1]
     assert said['image_missing'].ids == [2]
+
+
+def test_whoever_stops_does_not_wait_for_the_rest(tmp_path):
+    class Slow(LoadCheckedImage):
+        loaded = 0
+
+        def transform(self, results):
+            Slow.loaded += 1
+            time.sleep(.001)
+            raise ImageFault('slow')
+    files = check_files([entry(n, f'{n}.png') for n in range(2000)],
+                        str(tmp_path), Slow())
+    next(files)
+    files.close()
+    assert 1 <= Slow.loaded < 1000
