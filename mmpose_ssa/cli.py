@@ -1,6 +1,8 @@
 """The command `mmpose-ssa`. Nothing heavy is imported before it is needed."""
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 from typing import Optional, Sequence
 
@@ -41,8 +43,15 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command and exit with its status."""
     args = make_parser().parse_args(argv)
+    # a name that the locale does not have is no reason to end
+    with contextlib.suppress(AttributeError):  # another object's stdout
+        sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore
     try:
         status = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     except (ImportError, OSError, ValueError) as error:
         if isinstance(error, ImportError) and error.name:
             raise  # not one of ours, which say what to install

@@ -1,5 +1,6 @@
 """The command `mmpose-ssa`."""
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from apis.test_inferencer import (SIZES, TINY, check_persons, checkpoint,
                                   images, inferencer)
 from apis.test_inputs import write_video
-from factories import ROOT, refusal
+from factories import ROOT, person, refusal, write_annotations
 
 from mmpose_ssa import cli
 
@@ -191,3 +192,33 @@ def test_names_of_files_cannot_command_the_terminal(run, tmp_path, images):
     assert status == 1 and results
     assert '\x1b' not in said and '\x07' not in said
     assert r'red\x1b[31m\x07.png cannot be read' in said
+
+
+# --- terminals and pipes ----------------------------------------------------
+
+
+def check_data(tmp_path, **options):
+    """The report of a file whose category has a name that is not of ASCII."""
+    content = json.loads(write_annotations(tmp_path, [person()]).read_text())
+    content['categories'][0]['name'] = 'Persön'
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    return subprocess.Popen(
+        [sys.executable, '-m', 'mmpose_ssa', 'check-data',
+         str(tmp_path / 'a.json'), '--images', str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        **options)
+
+
+def test_a_name_that_the_terminal_lacks_costs_no_report(tmp_path):
+    env = dict(os.environ, LC_ALL='POSIX', PYTHONUTF8='0',
+               PYTHONCOERCECLOCALE='0', PYTHONIOENCODING='ascii')
+    told, error = check_data(tmp_path, env=env).communicate()
+    assert 'Pers\\xf6n' in told and 'Traceback' not in error
+    assert 'codec' not in error
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    process = check_data(tmp_path)
+    process.stdout.close()
+    assert process.stderr.read() == ''
+    assert process.wait() == 141
