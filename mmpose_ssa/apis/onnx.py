@@ -3,7 +3,6 @@
 What `mmpose-ssa export` writes holds all that is asked here: the network, how
 images are resized for it, and how persons are decoded.
 """
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -11,6 +10,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 import cv2
 import numpy as np
 
+from ..annotations.reading import parse_json
 from ..decoding import DecodeOptions, decode
 from ..decoding.coordinates import content_box, input_from_image
 from ..decoding.masks import encode_rle, image_masks
@@ -20,6 +20,7 @@ from .results import coco_results
 
 METADATA = 'mmpose_ssa'  # key of what we know, in the file's metadata
 FORMAT = 1
+MAX_SIDE = 4096  # pixels of an input
 
 
 class Resize(NamedTuple):
@@ -36,6 +37,20 @@ class Resize(NamedTuple):
     size_factor: int
     resize_mode: str
     max_ratio: Optional[float] = None
+
+    def check(self) -> None:
+        """Raise ValueError unless every number is in range."""
+        width, height = self.input_size
+        for name, value, most in (
+                ('input_size', width, MAX_SIDE),
+                ('input_size', height, MAX_SIDE),
+                ('size_factor', self.size_factor, MAX_SIDE),
+                ('max_ratio', self.max_ratio or 1, 100)):
+            if not 1 <= value <= most:
+                raise ValueError(f'{name} is {value!r:.80}, not between 1 and '
+                                 f'{most}')
+        if self.resize_mode not in ('expand', 'fit'):
+            raise ValueError(f'resize_mode is {self.resize_mode!r:.80}')
 
     def __call__(self, image: np.ndarray) -> Tuple[np.ndarray, dict]:
         """Resize and pad an image.
@@ -126,18 +141,37 @@ class OnnxInferencer:
         if METADATA not in known:
             raise ValueError(f'{path} was not written by `mmpose-ssa export`: '
                              'it does not say how persons are decoded')
-        self._take(json.loads(known[METADATA]), str(path))
+        self._take(parse_json(known[METADATA].encode(), str(path)), str(path))
 
     def _take(self, known: dict, path: str) -> None:
-        if known['format'] != FORMAT:
+        """Take over what the file says, if it can be.
+
+        Raises:
+            ValueError: If a part is missing, of another kind or out of range.
+        """
+        try:
+            if known['format'] != FORMAT:
+                raise ValueError(f'its format is {known["format"]!r:.80}, not '
+                                 f'{FORMAT}')
+            self.options = DecodeOptions(**known['decoding'])
+            self.resize = Resize(**known['resize'])
+            self.resize.check()
+            self.category_id: int = known['category_id']
+            self.names: List[str] = known['names']
+            self.links: List[List[int]] = known['links']
+            places = range(self.options.num_keypoints)
+            if type(self.category_id) is not int or \
+                    len(self.names) != len(places) or \
+                    not all(isinstance(name, str) for name in self.names) or \
+                    not all(a in places and b in places
+                            for a, b in self.links):
+                raise ValueError('category_id, names or links are not those '
+                                 f'of {len(places)} keypoints')
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f'{path} has format {known["format"]}, not {FORMAT}: export '
-                'the model with this version')
-        self.options = DecodeOptions(**known['decoding'])
-        self.resize = Resize(**known['resize'])
-        self.category_id: int = known['category_id']
-        self.names: List[str] = known['names']
-        self.links: List[List[int]] = known['links']
+                f'{path} does not say how its persons are decoded '
+                f'({error!r:.300}): export the model with this version'
+            ) from error
 
     def __call__(self, image: np.ndarray, image_id: Union[int, str] = 0
                  ) -> List[dict]:

@@ -1,6 +1,7 @@
 """What decides how outputs become persons: all constants of the decoding."""
-from dataclasses import dataclass
-from typing import Sequence, Tuple, Union
+from dataclasses import Field, dataclass, fields
+from numbers import Integral, Real
+from typing import Any, Sequence, Tuple, Union
 
 from .graph import (COCO_EDGES, COCO_ORDER, check_order, outward_order,
                     search_path)
@@ -75,6 +76,8 @@ class DecodeOptions:
     mask_mode: str = 'soft'
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_number(field, getattr(self, field.name))
         edges, order, k = self.edges, self.order, self.num_keypoints
         if k == len(COCO_ORDER):
             edges, order = edges or COCO_EDGES, order or COCO_ORDER
@@ -104,6 +107,18 @@ class DecodeOptions:
         if not 0 <= self.size_exponent < float('inf'):
             raise ValueError('size_exponent must be 0 or more, got '
                              f'{self.size_exponent}')
+
+
+def _check_number(field: Field, value: Any) -> None:
+    """NaN would pass every comparison and find nobody."""
+    if field.type is int:
+        low = 0 if field.name.startswith('max_') else 1
+        if not isinstance(value, Integral) or value < low:
+            raise ValueError(f'{field.name} must be a whole number of at '
+                             f'least {low}, got {value!r:.80}')
+    if field.type is float and not (isinstance(value, Real)
+                                    and value == value):
+        raise ValueError(f'{field.name} must be a number, got {value!r:.80}')
 
 
 def _check_choice(name: str, value: Union[bool, str],

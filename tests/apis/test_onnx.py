@@ -199,9 +199,40 @@ def test_files_that_are_no_exported_model(exported, tmp_path):
     onnx.helper.set_model_props(
         proto, {METADATA: json.dumps(dict(known, format=99))})
     onnx.save(proto, str(tmp_path / 'future.onnx'))
-    with pytest.raises(ValueError, match='future.onnx has format 99, not 1'):
+    with pytest.raises(ValueError, match='future.onnx .*format is 99, not 1'):
         OnnxInferencer(tmp_path / 'future.onnx')
     del proto.metadata_props[:]
     onnx.save(proto, str(tmp_path / 'other.onnx'))
     with pytest.raises(ValueError, match='not written by `mmpose-ssa export'):
         OnnxInferencer(tmp_path / 'other.onnx')
+
+
+DECODING = dict(token_stride=8)
+RESIZE = dict(input_size=[64, 64], size_factor=8, resize_mode='expand')
+KNOWN = dict(format=1, decoding=DECODING, resize=RESIZE, category_id=1,
+             names=['a'] * 17, links=[[0, 16]])
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(decoding=None), 'TypeError'), (dict(decoding=[]), 'TypeError'),
+    (dict(decoding=dict(token_stride=0)), 'token_stride must be a whole'),
+    (dict(decoding=dict(score_threshold=float('nan'))), 'score_threshold'),
+    (dict(decoding=dict(other=1)), 'other'), (dict(resize='x'), 'TypeError'),
+    (dict(resize=dict(RESIZE, input_size=[10**6, 64])), 'input_size is 1000'),
+    (dict(resize=dict(RESIZE, input_size=[64, 0])), 'input_size is 0'),
+    (dict(resize=dict(RESIZE, input_size=64)), 'TypeError'),
+    (dict(resize=dict(RESIZE, size_factor=0)), 'size_factor is 0'),
+    (dict(resize=dict(RESIZE, max_ratio=1e9)), 'max_ratio'),
+    (dict(resize=dict(RESIZE, resize_mode='x')), "resize_mode is 'x'"),
+    (dict(category_id='x'), 'category_id'), (dict(names=['a']), '17 keypoi'),
+    (dict(names=[1] * 17), '17 keypoints'), (dict(links=[[0, 17]]), '17 ke'),
+    (dict(links=[[0]]), 'ValueError'), (dict(links=5), 'TypeError')])
+def test_metadata_that_cannot_be_are_named(changes, words):
+    model = OnnxInferencer.__new__(OnnxInferencer)
+    model._take(KNOWN, 'a.onnx')
+    assert (model.options.token_stride, model.resize.size_factor) == (8, 8)
+    with pytest.raises(ValueError, match=f'a.onnx does not say .*{words}'):
+        model._take({**KNOWN, **changes}, 'a.onnx')
+    with pytest.raises(ValueError, match='a.onnx does not say .*KeyError'):
+        model._take({key: KNOWN[key] for key in KNOWN if key not in changes},
+                    'a.onnx')

@@ -47,6 +47,11 @@ def test_other_keypoints_are_ordered_by_their_edges():
     (dict(mask_threshold=1.), 'mask_threshold .*1.0'),
     (dict(mask_threshold=-.1), 'mask_threshold .*-0.1'),
     (dict(merge_threshold=-.1), 'merge_threshold .*-0.1'),
+    (dict(token_stride=0), 'token_stride .* at least 1, got 0'),
+    (dict(heatmap_stride=4.), 'heatmap_stride .* whole number .*4.0'),
+    (dict(max_persons=-1), 'max_persons .* at least 0, got -1'),
+    (dict(score_threshold=float('nan')), 'score_threshold .* number, got nan'),
+    (dict(attraction_threshold='0.1'), "attraction_threshold .*'0.1'"),
 ])
 def test_what_does_not_fit_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
