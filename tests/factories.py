@@ -5,6 +5,7 @@ the functions that need them, so that pure tests can import this module.
 """
 import json
 import zlib
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence, Tuple
@@ -310,6 +311,18 @@ def linked_tokens(*links: Tuple[int, int], size: int = 12) -> np.ndarray:
 
 
 # --- commands ---------------------------------------------------------------
+
+
+@contextmanager
+def files_of(size: int):
+    """No file may become larger, as on a full disk."""
+    import resource  # not on Windows
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def refusal(capsys, main: Callable, *arguments) -> str:

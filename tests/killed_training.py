@@ -4,7 +4,7 @@
 
 One process imports everything and forks a child for each part, which trains
 in ``FOLDER/run`` and notes its losses in ``FOLDER/losses.jsonl``. Without DATA
-it trains 40 epochs of `small_training`, with it 30 epochs of the smallest SSA
+it trains 12 epochs of `small_training`, with it 30 epochs of the smallest SSA
 on the synthetic people there. At last ``FOLDER/whole`` is trained in one go.
 Prints for each part how many losses there were, and the files when it died.
 """
@@ -49,7 +49,7 @@ def train(folder: Path, log: Path, data: str) -> None:
     """A training that goes on where the last one was killed."""
     if not data:
         small_runner(
-            folder, 40, scores=[.01 * n for n in range(40)], resume=True,
+            folder, 12, scores=[.01 * n for n in range(12)], resume=True,
             hooks=[Note(log)], checkpoint=dict(
                 save_best='a', max_keep_ckpts=2)).train()
         return

@@ -220,7 +220,8 @@ def train_and_test(tmp_path):
     return run
 
 
-@pytest.mark.parametrize('name', ['naive_crowdpose', 'crowdpose'])
+@pytest.mark.parametrize('name', ['crowdpose', pytest.param(
+    'naive_crowdpose', marks=pytest.mark.slow)])
 def test_crowdpose_needs_no_masks(train_and_test, name):
     """Trained and tested on its images, supervised by keypoints or naive."""
     if not CROWDPOSE.is_dir():

@@ -1,12 +1,11 @@
 """Results, pictures and videos in a folder, on full disks too."""
-import contextlib
 import json
-import resource
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from factories import files_of
 
 from mmpose_ssa.apis import writing
 from mmpose_ssa.apis.inputs import Video
@@ -15,17 +14,6 @@ from mmpose_ssa.apis.results import ResultsFile
 from mmpose_ssa.apis.writing import PredictionWriter, check_targets
 
 pytestmark = pytest.mark.usefixtures('mmpose')
-
-
-@contextlib.contextmanager
-def files_of(size):
-    """No file may become larger, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_results_that_fit_are_kept_and_can_be_read(tmp_path):

@@ -138,22 +138,30 @@ def test_each_kernel_cell_has_its_own_offset_and_mask():
         3 * left + right)
 
 
+# In one random direction, or each element by itself
+DIRECTIONS = pytest.mark.parametrize('one', [
+    True, pytest.param(False, marks=pytest.mark.slow)])
+
+
+@DIRECTIONS
 @pytest.mark.parametrize('geometry', GEOMETRIES)
-def test_gradients_of_deform_conv_are_the_numeric_ones(geometry):
+def test_gradients_of_deform_conv_are_the_numeric_ones(geometry, one):
     image, offset, _, weight, _ = make_inputs(geometry)
     assert torch.autograd.gradcheck(
         lambda *inputs: deform_conv2d(*inputs, *geometry),
-        (image, offset, weight))
+        (image, offset, weight), fast_mode=one)
 
 
+@DIRECTIONS
 @pytest.mark.parametrize('geometry', GEOMETRIES)
 @pytest.mark.parametrize('with_bias', [True, False])
-def test_gradients_of_modulated_conv_are_the_numeric_ones(geometry, with_bias):
+def test_gradients_of_modulated_conv_are_the_numeric_ones(geometry, with_bias,
+                                                          one):
     *inputs, bias = make_inputs(geometry)
     assert torch.autograd.gradcheck(
         lambda *inputs: modulated_deform_conv2d(
             *inputs, *([] if with_bias else [None]), *geometry),
-        (*inputs, bias) if with_bias else tuple(inputs))
+        (*inputs, bias) if with_bias else tuple(inputs), fast_mode=one)
 
 
 def test_autocast_does_not_blur_where_the_samples_are():

@@ -5,6 +5,7 @@ import sys
 import pytest
 from factories import ROOT
 
+from mmpose_ssa import cli
 from mmpose_ssa.engine.scripts import find_script
 
 
@@ -47,8 +48,12 @@ def test_a_script_runs_as_the_main_program_with_operators(package):
     assert done.stdout.splitlines()[-1] == "__main__ 7 ['--x', '3']"
 
 
-def test_an_error_of_the_script_is_shown_with_its_traceback(package):
-    done = run(package, 'some_package', 'demo/failing.py')
-    assert done.returncode == 1
-    assert 'failing.py", line 1' in done.stderr
-    assert 'no such file' in done.stderr and 'usage' not in done.stderr
+def test_an_error_of_the_script_is_shown_with_its_traceback(
+        package, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', [])
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    with pytest.raises(SystemExit, match='1'):
+        cli.main(['run', 'some_package', 'demo/failing.py'])
+    error = capsys.readouterr().err
+    assert 'failing.py", line 1' in error
+    assert 'no such file' in error and 'usage' not in error
