@@ -43,13 +43,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command and exit with its status."""
     args = make_parser().parse_args(argv)
-    # a name that the locale does not have is no reason to end
+    # do not fail on a name that the locale cannot encode
     with contextlib.suppress(AttributeError):  # another object's stdout
         sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore
     try:
         status = args.run(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has seen enough: `| head`
+    except BrokenPipeError:  # the reader stopped reading: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except (ImportError, OSError, ValueError) as error:

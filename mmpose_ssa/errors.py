@@ -1,4 +1,4 @@
-"""Errors whose text says all that a user needs."""
+"""Errors whose message is all that a user needs."""
 import errno
 import sys
 
@@ -6,19 +6,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunError(ValueError):
-    """A training or a test cannot start or continue; its text says why.
+    """A training or a test cannot start or continue; the message says why.
 
-    After :func:`show_text_alone` the run ends with that one paragraph, which
-    says what happened and what to do, and not with the fifty lines of the
-    calls that led there.
+    After :func:`show_text_alone` the run ends with only this message, which
+    says what happened and what to do, and not with a traceback of fifty lines.
     """
 
 
 def show_text_alone() -> None:
-    """Show a :class:`RunError` that nothing catches as its text alone.
+    """Show only the message of a :class:`RunError` that nothing catches.
 
-    Other errors are shown as before; below that of a full disk stands what to
-    do. Changes ``sys.excepthook`` of the whole process: called by
+    Other errors are shown as before; a full disk gets an additional hint. This
+    changes ``sys.excepthook`` of the whole process. It is called by
     :mod:`mmpose_ssa.register`, which runs import.
     """
     otherwise = sys.excepthook
@@ -30,8 +29,8 @@ def show_text_alone() -> None:
         otherwise(kind, error, trace)
         if isinstance(error, OSError) and error.errno in FULL:
             print(f'\n{error.filename or "A file"} cannot be written because '
-                  'the disk is full: make space. The checkpoints so far are '
-                  'whole: continue a training with --resume.',
+                  'the disk is full: free some space. Earlier checkpoints are '
+                  'complete: continue a training with --resume.',
                   file=sys.stderr)
 
     sys.excepthook = show

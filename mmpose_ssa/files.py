@@ -5,14 +5,14 @@ from typing import Union
 
 
 def write_whole(content: Union[bytes, str], path: Union[str, Path]) -> None:
-    """Write a file that is whole whenever it is there; make its folder.
+    """Write a file completely or not at all; create its folder.
 
     Args:
         content: Text is written as UTF-8.
-        path: Of the file; one that is there is replaced.
+        path: The file; an existing one is replaced.
 
     Raises:
-        OSError: With the name of the file; one of its name stays as it was.
+        OSError: With the file's name; an existing file stays unchanged.
     """
     path = os.fspath(path)
     temporary = f'{path}.tmp'
@@ -21,7 +21,7 @@ def write_whole(content: Union[bytes, str], path: Union[str, Path]) -> None:
         if os.path.lexists(temporary):  # of a kill; a link is not followed
             os.remove(temporary)
         with open(temporary, 'xb') as stream:
-            # a name of a file may be no Unicode: its odd bytes become '?'
+            # file names may not be valid Unicode: such bytes become '?'
             stream.write(content.encode('utf-8', 'replace')
                          if isinstance(content, str) else content)
             stream.flush()

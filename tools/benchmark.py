@@ -24,12 +24,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         description=__doc__.splitlines()[0],
         epilog=__doc__[__doc__.index('Each section'):])
     parser.add_argument('sections', nargs='*', metavar='SECTION',
-                        help=f'of {", ".join(SECTIONS)}; all by default')
+                        help='sections to measure (default: all): '
+                        f'{", ".join(SECTIONS)}')
     parser.add_argument('--threads', type=int,
-                        help="of PyTorch (default: PyTorch's)")
+                        help="number of threads (default: PyTorch's)")
     parser.add_argument('--quick', action='store_true',
-                        help='few repeats and small sizes: shows that it '
-                        'runs, its numbers mean nothing')
+                        help='few repeats and small sizes, to test that it '
+                        'runs; the numbers mean nothing')
     parser.add_argument('--data-root', metavar='FOLDER',
                         help="images in COCO's layout for `pipeline`; "
                         'synthetic ones by default')

@@ -32,21 +32,22 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0],
         epilog=__doc__[__doc__.index('Trains'):])
     parser.add_argument('--seed', type=int, nargs='+', default=[0, 1, 2],
-                        help='of the trainings (default: 0 1 2)')
+                        help='seeds of the trainings (default: 0 1 2)')
     parser.add_argument('--steps', type=int, default=1500,
-                        help='of 8 images each (default: %(default)s)')
+                        help='steps per training, of 8 images each '
+                        '(default: %(default)s)')
     parser.add_argument('--questions', nargs='+', choices=list(QUESTIONS),
                         default=list(QUESTIONS), help='default: all')
     parser.add_argument('--data-root', default='data/crowds',
                         help='default: %(default)s')
     parser.add_argument('--work-dir', default='work_dirs/claims',
-                        help='of the trainings (default: %(default)s)')
+                        help='folder of the trainings (default: %(default)s)')
     parser.add_argument('--out', default='work_dirs/claims/claims.json',
                         help='results; the tables are written beside them '
                         '(default: %(default)s)')
     parser.add_argument('--report', action='store_true',
-                        help='train nothing, print the tables of what is '
-                        'there')
+                        help='do not train, only print the tables of the '
+                        'results so far')
     from shared.arguments import add_cfg_options
     add_cfg_options(parser, 'for all configs, e.g. '
                     'optim_wrapper.type=CPUAmpOptimWrapper')

@@ -31,19 +31,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('configs', nargs='+', metavar='CONFIG',
                         help='configs of bottom-up models')
     parser.add_argument('--steps', type=int,
-                        help='batches that each config trains on')
+                        help='number of batches that each config trains on')
     parser.add_argument('--seed', type=int, nargs='+', default=[0],
-                        help='of the trainings (default: 0)')
+                        help='seeds of the trainings (default: 0)')
     parser.add_argument('--batch-size', type=int,
-                        help='images per step, where the configs differ')
+                        help='images per step; needed if the configs differ')
     parser.add_argument('--data-root', help='folder of the data, in the '
                         "layout of COCO; the configs' own by default")
     parser.add_argument('--work-dir', default='work_dirs/comparison',
                         help='default: %(default)s')
     parser.add_argument('--checkpoint', nargs='+', default=[],
                         metavar='CONFIG=FILE', type=weights_of,
-                        help='test these weights of a config, and do not '
-                        'train it')
+                        help='test these weights of a config instead of '
+                        'training it')
     add_cfg_options(parser, 'for all configs, e.g. '
                     'optim_wrapper.type=CPUAmpOptimWrapper')
     return parser

@@ -27,9 +27,9 @@ def convert(**options) -> Path:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--config', help='for another input size, which the weights do not '
-        'contain, other data or another model; by default selected by the '
-        'width and the number of keypoints')
+        '--config', help='config, needed for another input size (which the '
+        'weights do not contain), other data or another model (default: '
+        'chosen by the width and the number of keypoints)')
     command.run(parser, convert, argv)
 
 

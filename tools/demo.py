@@ -1,11 +1,11 @@
-"""The method in minutes, on synthetic people.
+"""Show the method in minutes, on synthetic people.
 
     make demo
 
-Weights that were trained with the heatmap loss only find keypoints, but their
-attention does not say whose they are. The mask loss is added to them for about
-three minutes. The bundled weights, which had it for longer, follow. Each step
-is a command; it stands with all of its output in a log.
+Weights trained with the heatmap loss only find keypoints, but their attention
+does not say whose they are. They are trained with the mask loss too for about
+three minutes, and compared with the bundled weights, which had it for longer.
+Each step is a command; it is written with all of its output to a log.
 """
 import argparse
 import contextlib

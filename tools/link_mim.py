@@ -1,7 +1,7 @@
 """Let `mim` find the configs and tools of an editable installation.
 
-`mim` looks into site-packages alone, where an editable installation has no
-folder of the package: it gets one that holds nothing but links.
+`mim` searches only site-packages, where an editable installation has no folder
+for the package. This script creates one that contains only links.
 """
 import argparse
 import sysconfig

@@ -1,4 +1,4 @@
-"""Tell which half of a model loses what: heatmaps or association.
+"""Measure what each half of a model loses: heatmaps or association.
 
     python tools/oracle.py configs/ssa/ssa_r101_640.py CHECKPOINT \
         --ann-file data/coco/annotations/person_keypoints_val2017.json \

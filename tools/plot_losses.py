@@ -114,7 +114,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR')
     parser.add_argument('--labels', nargs='+',
-                        help="of the runs; their folders' names by default")
+                        help='labels of the runs (default: the names of their '
+                        'folders)')
     parser.add_argument('--out', default='losses.png',
                         help='picture to write (default: losses.png)')
     return parser

@@ -52,7 +52,7 @@ def read(file: str) -> dict:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint', help='of a training')
+    parser.add_argument('checkpoint', help='checkpoint of a training')
     parser.add_argument('out', help='file to write')
     args = parser.parse_args(argv)
     import torch  # after the arguments

@@ -14,9 +14,10 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('--images', type=int, default=4, help='default: %(default)s')
     add('--side', type=int, default=2000,
-        help='of an image in pixels (default: %(default)s)')
+        help='side of an image in pixels (default: %(default)s)')
     add('--scene', type=int, default=250,
-        help='side of the scenes of which it is made (default: %(default)s)')
+        help='side of the scenes that make up an image '
+        '(default: %(default)s)')
     add('--tiles', type=int, nargs='+', default=[250, 400],
         help='sides of tiles in pixels (default: %(default)s)')
     add('--seed', type=int, default=0)

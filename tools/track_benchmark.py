@@ -26,11 +26,11 @@ class Scored(NamedTuple):
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--videos', type=int, default=20,
-                        help='their number (default: 20)')
+                        help='number of videos (default: 20)')
     parser.add_argument('--frames', type=int, default=48,
-                        help='of each (default: 48)')
+                        help='frames of each video (default: 48)')
     parser.add_argument('--seed', type=int, default=1,
-                        help='of the videos (default: 1)')
+                        help='seed of the videos (default: 1)')
     parser.add_argument('--person-thr', type=float, default=.1,
                         help='persons of a lower score are left out '
                         '(default: 0.1)')

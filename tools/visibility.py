@@ -1,4 +1,4 @@
-"""How well `keypoints_hidden_by` tells COCO's visibility: v = 1 or v = 2."""
+"""How well `keypoints_hidden_by` agrees with COCO's visibility v = 1 or 2."""
 import argparse
 from typing import List, NamedTuple, Optional, Sequence
 
@@ -24,17 +24,19 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     told = np.array([f.hidden for f in found])
     right = (hidden & told).sum()
     print(markdown_table(
-        ['model', 'keypoints', 'hidden', 'told hidden', 'precision', 'recall'],
+        ['model', 'keypoints', 'hidden', 'reported hidden', 'precision',
+         'recall'],
         [[args.model, len(found), hidden.sum(), told.sum(),
           f'{right / max(told.sum(), 1):.3f}',
           f'{right / max(hidden.sum(), 1):.3f}']]))
 
 
 def measure(ann_file: str, img_dir: str, model: str) -> List[Found]:
-    """The keypoints that were found of all annotated persons.
+    """Collect the keypoints that were found, of all annotated persons.
 
-    A person is taken with the predicted one of the highest OKS, if that is
-    0.5 or more; a keypoint, if its own similarity is more than 0.5.
+    An annotated person is matched with the predicted one of the highest OKS,
+    if that is 0.5 or more. A keypoint counts as found if its own similarity
+    is more than 0.5.
     """
     from tqdm import tqdm
 

@@ -82,7 +82,7 @@ def keypoint_place(inferencer: SSAInferencer, image: np.ndarray, name: str,
     kind = names.index(name)
     if not found.keypoint_scores[person - 1, kind] > 0:
         raise ValueError(f'person {person} has no {name}: give another '
-                         '--person or a place by --at')
+                         '--person, or a place with --at')
     height, width = image.shape[:2]
     x, y = found.keypoints[person - 1, kind].clip(
         0, (width - 1, height - 1)).tolist()

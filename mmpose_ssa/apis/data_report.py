@@ -91,7 +91,7 @@ class Trial:
             for step in self.dataset.pipeline.transforms:
                 if type(step).__name__ != 'PackPoseInputs':
                     results = step(results)
-        except (OSError, ImageFault):  # of files all is told
+        except (OSError, ImageFault):  # faults of files are reported already
             return None
         except Exception as error:  # steps of other projects raise anything
             said = str(error) if isinstance(error, ValueError) else repr(error)
@@ -123,17 +123,17 @@ def check_data(ann_file: Union[str, Path],
     Args:
         ann_file: In COCO's format.
         folder: To which each image's ``file_name`` is relative.
-        config: Config whose training data set says what is needed: category,
-            keypoints, masks. None: what SSA's own configs need, with the
-            keypoints that the file's category names.
-        person: Name or id of the category. None: the config's; or else
-            'person', or the only one.
+        config: Config whose training data set determines what is needed:
+            category, keypoints, masks. None: what SSA's own configs need,
+            with the keypoints that the file's category names.
+        person: Name or id of the category. None: the config's, otherwise
+            'person' or the only one.
         workers: Threads that load images.
-        progress: Wraps an iterable of a length, to show how far it is.
+        progress: Wraps an iterable of a known length, to show the progress.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If the file is no JSON, or the config has no data set of
+        ValueError: If the file is not JSON, or the config has no data set of
             this project.
     """
     if not Path(folder).is_dir():

@@ -1,8 +1,8 @@
 """From images to persons: the inferencer that users call.
 
-It is MMPose's ``Pose2DInferencer`` in what it is given and built of, with
-other results: persons are COCO results, which can be saved and scored as they
-are, with masks; weights that do not fit are an error.
+It extends MMPose's ``Pose2DInferencer``, with two differences: the results are
+COCO results with masks, which can be saved and scored as they are; and weights
+that do not fit the model raise an error.
 """
 from ..engine import compat  # noqa: F401  before MMPose  # isort: split
 
@@ -43,15 +43,15 @@ DEFAULT = 'photos'
 def bundled(model: str = DEFAULT) -> Tuple[str, str]:
     """Return config and checkpoint of a model that comes with the package.
 
-    They are looked for in the package's ``.mim`` (a wheel) and in the folder
-    around the package (a checkout).
+    The files are searched for in the package's ``.mim`` (a wheel) and in the
+    folder that contains the package (a checkout).
 
     Args:
         model: ``'photos'``, which finds people in photos, or ``'demo'``,
-            which knows synthetic people only.
+            which finds synthetic people only.
 
     Raises:
-        FileNotFoundError: If neither has them.
+        FileNotFoundError: If they are in neither place.
         ValueError: If there is no such model.
     """
     if model not in MODELS:
@@ -76,26 +76,26 @@ class SSAInferencer(Pose2DInferencer):
             print(result['path'], len(result['predictions']))
 
     Args:
-        config: Config of an SSA model, or its file, or, without
+        config: Config of an SSA model or its file; or, without
             ``checkpoint``, the name of a bundled model, see :func:`bundled`.
             None: the bundled model for photos.
-        checkpoint: File or address of its weights.
-        device: As PyTorch names it. None: a GPU where there is one.
-        cfg_options: Other values in the config, by their dotted names.
+        checkpoint: File or URL of its weights.
+        device: As PyTorch names it. None: a GPU if there is one.
+        cfg_options: Values to change in the config, by their dotted names.
 
     Attributes:
         model: The estimator, in evaluation mode.
         skeleton: Names, links and colors of its keypoints.
         draw_hidden: Whether keypoints hidden by other persons are drawn as
             crosses: the config's ``visualizer.draw_hidden``.
-        track_options: How persons are followed: the config's ``tracking``.
-        category_id: Of the persons in the results.
+        track_options: How persons are tracked: the config's ``tracking``.
+        category_id: COCO's category id of the persons in the results.
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
         ImportError: If the model needs timm and it is not installed.
-        ValueError: If only one of them is given, the model is a top-down one
-            or not that of the weights, or the device cannot be used.
+        ValueError: If only one of them is given, the model is top-down, the
+            weights do not fit the model, or the device cannot be used.
     """
 
     def __init__(self,
@@ -116,7 +116,7 @@ class SSAInferencer(Pose2DInferencer):
         if cfg.get('data_mode') == 'topdown':
             raise ValueError(
                 f'{cfg.filename} is the config of a top-down model, which '
-                'needs boxes: give that of an SSA model')
+                'needs boxes: give the config of an SSA model')
         cfg.merge_from_dict({'model.test_cfg.output_attention': True,
                              **(cfg_options or {})})
         super().__init__(cfg, str(checkpoint), device)
@@ -151,19 +151,19 @@ class SSAInferencer(Pose2DInferencer):
                  track: Union[bool, TrackOptions] = False,
                  image_ids: Optional[Dict[str, int]] = None,
                  on_error: str = 'raise') -> Iterator[dict]:
-        """Predict images as the results are asked for.
+        """Predict images lazily, while the results are consumed.
 
-        What the arguments name is looked for in the call itself; images are
-        read and written while the iterator is consumed.
+        The call itself only checks the arguments and finds the files; images
+        are read and results written while the iterator is consumed.
 
         Args:
             inputs: An image or video file or its URL, a folder of these, a
                 pattern such as ``'photos/*.jpg'``, ``'webcam'`` or
                 ``'webcam:1'``, a BGR array (H, W, 3), or a list.
-            batch_size: Images that go through the model together. Those of
-                one size are fastest; the results are the same.
-            tiles: Find people in overlapping tiles of so many pixels, too, in
-                images that are larger; for crowds and panoramas, see
+            batch_size: Number of images that go through the model together.
+                Images of equal size are fastest; the results are the same.
+            tiles: In larger images, also find people in overlapping tiles of
+                this side length; for crowds and panoramas, see
                 :func:`~mmpose_ssa.apis.tiles.infer_tiles`.
             person_thr: Persons of a lower score are left out.
             kpt_thr: Keypoints of a lower score are not drawn.
@@ -173,35 +173,35 @@ class SSAInferencer(Pose2DInferencer):
             out_dir: Write ``predictions.json`` there, person by person, and
                 for each image the picture ``NAME_persons.jpg``, for a video
                 ``NAME_persons.mp4`` at its frame rate.
-            pictures: Whether pictures and videos are written, too.
-            attention: Write ``NAME_attention.jpg`` of images, too: the
+            pictures: Whether pictures and videos are also written.
+            attention: Also write ``NAME_attention.jpg`` for images: the
                 persons and the attention of four of their keypoints (Fig. 9).
             track: Whether the persons of a video keep their ids from frame to
-                frame, or how. Each video and image begins anew.
-            image_ids: COCO's image id by the name of a file, or by as much
-                of its path as ``file_name`` of an annotation file gives.
-                None: the number that a file's name is (000000000785.jpg is
-                image 785), unless another one is the same number, or else
-                its name.
+                frame, or the options for it. Ids start again at 1 in each
+                video and image.
+            image_ids: COCO's image id by file name, or by as much of the
+                path as ``file_name`` of an annotation file gives. None: the
+                number, if the file's name is one (000000000785.jpg is image
+                785) and no other file has the same; otherwise its name.
             on_error: ``'raise'``, or ``'skip'``: an image that cannot be read
-                gives a result with its ``error``, and the next one follows.
+                gives a result with its ``error``, and prediction continues.
 
         Returns:
             An iterator of a dict for each image or frame:
 
-            - ``path``: its file, None of an array;
+            - ``path``: its file, None for an array;
             - ``predictions``: its persons, see :func:`coco_results`;
-            - ``frame``: its number from 0, of a video;
-            - ``visualization``: if asked for, its picture, BGR (H, W, 3);
-            - ``sample``: if asked for, see :meth:`infer`;
+            - ``frame``: for a video, the number of the frame, from 0;
+            - ``visualization``: if requested, its picture, BGR (H, W, 3);
+            - ``sample``: if requested, see :meth:`infer`;
             - ``error``: what is wrong with the file, if it is skipped.
 
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If an input is neither a path nor an image.
-            ValueError: If there are no images, one cannot be read, is not in
-                ``image_ids``, or would be written over; if ``on_error`` is
-                neither of the two, or ``batch_size`` is less than 1.
+            ValueError: If there are no images; if an image cannot be read, is
+                not in ``image_ids``, or would be overwritten; if ``on_error``
+                is neither of the two, or ``batch_size`` is less than 1.
         """
         if on_error not in ('raise', 'skip'):
             raise ValueError(
@@ -338,7 +338,7 @@ def _above(found: InstanceData, person_thr: float) -> InstanceData:
     kept = np.asarray(scores) >= person_thr
     some = found[kept]
     if 'keypoints_hidden_by' in found:
-        # The persons are counted anew; those left out hide nobody
+        # Renumber the persons; those left out hide nobody
         places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
         some.keypoints_hidden_by = places[some.keypoints_hidden_by]
     return some

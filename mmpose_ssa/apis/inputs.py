@@ -144,7 +144,7 @@ class Video:
             raise ValueError(
                 f'{path} cannot be opened: give the number of a camera that '
                 'is connected and not in use' if device is not None else
-                f'{path} cannot be read as a video: it is damaged, or of a '
+                f'{path} cannot be read as a video: it is damaged, or uses a '
                 'codec that OpenCV lacks')
         self._check_size(*map(self._capture.get, (
             cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
@@ -222,7 +222,7 @@ def _files(path: str) -> List[str]:
         if not files:
             raise ValueError(
                 f'folder {path} has no images (*{", *".join(IMAGE_SUFFIXES)}) '
-                'in it: give the folder in which they are')
+                'in it: give the folder that contains them')
         return files
     files = [path] if Path(path).is_file() else sorted(glob.glob(path))
     if not files:

@@ -1,9 +1,9 @@
-"""MMPose's inferencers give the masks of our models, too.
+"""Make MMPose's inferencers return the masks of our models.
 
-``MMPoseInferencer`` and its like write persons by ``split_instances``, which
-knows keypoints and boxes only, and offer no place for another function. So
-theirs is replaced when a config imports :mod:`mmpose_ssa.register`. Of models
-that are not ours nothing changes.
+``MMPoseInferencer`` and similar classes write persons by ``split_instances``,
+which handles only keypoints and boxes, and no argument replaces it. So their
+function is replaced when a config imports :mod:`mmpose_ssa.register`. The
+results of other models do not change.
 """
 from typing import List, Optional
 

@@ -1,7 +1,7 @@
 """An exported model without PyTorch and MMPose: ONNX Runtime and NumPy.
 
-What `mmpose-ssa export` writes holds all that is asked here: the network, how
-images are resized for it, and how persons are decoded.
+The file that `mmpose-ssa export` writes contains everything needed here: the
+network, how images are resized for it, and how persons are decoded.
 """
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,16 +99,16 @@ class OnnxInferencer:
         people = OnnxInferencer('model.onnx')(cv2.imread('photo.jpg'))
 
     Args:
-        path: What `mmpose-ssa export` wrote.
-        threads: Of ONNX Runtime; None for all cores.
-        providers: Of ONNX Runtime, ``['CPUExecutionProvider']`` by default.
+        path: A file that `mmpose-ssa export` wrote.
+        threads: ONNX Runtime's number of threads; None for all cores.
+        providers: ONNX Runtime's, ``['CPUExecutionProvider']`` by default.
 
     Attributes:
         options: How persons are decoded.
-        resize: How images become inputs.
-        category_id: COCO's, of those who are found.
-        names: Of the K keypoints.
-        links: Pairs of keypoints, to draw them.
+        resize: How images are resized and padded.
+        category_id: COCO's category id of the persons.
+        names: Names of the K keypoints.
+        links: Pairs of keypoints, the lines of the skeleton.
 
     Raises:
         ImportError: If ONNX Runtime is not installed.
@@ -128,7 +128,7 @@ class OnnxInferencer:
                               'install onnxruntime`') from error
         if not Path(path).is_file():
             raise FileNotFoundError(f'model {path} does not exist: write one '
-                                    'by `mmpose-ssa export`')
+                                    'with `mmpose-ssa export`')
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads or 0
         try:
@@ -144,10 +144,10 @@ class OnnxInferencer:
         self._take(parse_json(known[METADATA].encode(), str(path)), str(path))
 
     def _take(self, known: dict, path: str) -> None:
-        """Take over what the file says, if it can be.
+        """Check and take over the metadata of the file.
 
         Raises:
-            ValueError: If a part is missing, of another kind or out of range.
+            ValueError: If a part is missing, of a wrong type or out of range.
         """
         try:
             if known['format'] != FORMAT:
@@ -179,7 +179,7 @@ class OnnxInferencer:
 
         Args:
             image: (H, W, 3) BGR, uint8.
-            image_id: For the results.
+            image_id: The image's id in the results.
 
         Returns:
             Its persons, best first, as :class:`SSAInferencer` returns them:

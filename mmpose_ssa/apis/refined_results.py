@@ -156,7 +156,7 @@ def image_files(results: List[dict], img_dir: str,
         if name is not None and names.setdefault(entry[key], name) != name:
             raise ValueError(f'image {entry[key]} has two file names, '
                              f'{names[entry[key]]!r:.200} and {name!r:.200}: '
-                             'give each image an id of its own')
+                             'give each image a different id')
     wanted = list(dict.fromkeys(result['image_id'] for result in results))
     unknown = [i for i in wanted if i not in names]
     if unknown and annotations is None:
@@ -166,8 +166,8 @@ def image_files(results: List[dict], img_dir: str,
     if unknown:
         raise ValueError(
             f'results of {len(unknown)} images that the annotation file does '
-            f'not list ({", ".join(map(str, unknown[:5]))}): they are of '
-            'another data set; name the file of the tested images')
+            f'not list ({", ".join(map(str, unknown[:5]))}): they belong to '
+            'another data set; give the file of the tested images')
     files = {i: Path(img_dir) / names[i] for i in wanted}
     for path in files.values():
         if not path.is_file():

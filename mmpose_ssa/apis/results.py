@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class ResultsFile:
-    """A JSON list of results that is kept whatever ends the program.
+    """A JSON list of results that survives the end of the program.
 
-    Each result is a line, written at once. An error or Ctrl-C closes the
-    list. A program that is killed leaves it without its last line, ``]``.
+    Each result is a line, which is written at once. An error or Ctrl-C closes
+    the list. If the program is killed, only the last line, ``]``, is missing.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder is created.
     """
 
     def __init__(self, path: Union[str, Path]) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._path = str(path)
-        if os.path.islink(path):  # what it names is left as it is
+        if os.path.islink(path):  # the link's target stays unchanged
             os.unlink(path)
         self._stream = open(path, 'wb', buffering=0)
         self._separator = '['
@@ -64,10 +64,10 @@ def category_of(meta: dict, person: Union[str, int, None] = None) -> int:
     Args:
         meta: The model's ``dataset_meta``: a checkpoint keeps the category of
             the data set of its training.
-        person: What the config's test data set says of it.
+        person: ``person`` of the config's test data set.
 
     Returns:
-        The id; 1, COCO's of persons, where nothing is known.
+        The id; 1, COCO's id of persons, if nothing is known.
     """
     classes = meta.get('CLASSES')
     if isinstance(classes, list) and len(classes) == 1 and isinstance(
@@ -83,9 +83,9 @@ def coco_results(sample: 'PoseDataSample', image_id: Union[int, str],
 
     Args:
         sample: The predictions.
-        image_id: Of the image.
+        image_id: The image's id.
         path: The image's file, if there is one.
-        category_id: Of the persons, see :func:`category_of`.
+        category_id: The persons' category, see :func:`category_of`.
 
     Returns:
         For each person ``image_id``, ``file_name``, ``category_id``,
@@ -123,7 +123,7 @@ def coco_results(sample: 'PoseDataSample', image_id: Union[int, str],
     for result, places in zip(results, found.get('keypoints_hidden_by', ())):
         result['keypoints_hidden_by'] = [int(place) for place in places]
     for result, track in zip(results, found.get('track_ids', ())):
-        if track > 0:  # those without one are nobody's
+        if track > 0:  # 0: the person has no id
             result['track_id'] = int(track)
     for result, mask in zip(results, found.get('masks', ())):
         result['segmentation'] = mask

@@ -37,7 +37,7 @@ class VideoTracks:
 
         Args:
             sample: The predictions of a frame.
-            frame: Its number. 0, and None of an image, begin anew.
+            frame: Its number. 0, and None for an image, restart the ids.
         """
         if not frame:
             self.tracker = Tracker(self.sigmas, self.options)

@@ -35,9 +35,8 @@ def check_targets(folder: Union[str, Path],
         for ending in ENDINGS:
             if place(Path(folder, name + ending)) in inputs:
                 raise ValueError(
-                    f'{name + ending} in {folder} is an input, over which a '
-                    'picture would be written: give another folder to write '
-                    'to')
+                    f'{name + ending} in {folder} is an input, which a '
+                    'picture would overwrite: give another output folder')
 
 
 class PredictionWriter:

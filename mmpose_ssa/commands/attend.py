@@ -1,9 +1,9 @@
 """show where a place of an image attends
 
-Draw the attention of one place, given by its pixels or as a keypoint, in the
-supervised layer or another one, beside that of a second model if you like.
-Writes the picture and, as .npy beside it, the attention on the image (H, W)
-and on the token grid (h, w).
+Draw where one place attends, given in pixels or as a keypoint, in the
+supervised layer or another one. A second model's attention can be drawn beside
+it. Writes the picture and, as .npy files beside it, the attention on the image
+(H, W) and on the token grid (h, w).
 """
 import argparse
 from pathlib import Path
@@ -20,18 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument('--at', metavar='X,Y', help='a place, in pixels')
     place.add_argument('--keypoint', metavar='NAME', help='for instance nose')
     add('--person', type=int, default=1, metavar='N',
-        help='whose keypoint, best person first (default: 1)')
+        help='person of --keypoint, 1 for the best (default: 1)')
     add('--layer', type=int, metavar='N',
-        help='counted from 1 (default: the supervised one)')
+        help='layer, counted from 1 (default: the supervised one)')
     add('--beside', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-        help='a second model, whose attention at this place is drawn, too')
+        help='second model, whose attention is drawn beside the first')
     add('--out', required=True, metavar='FILE.png', help='picture to write')
     add_model(parser)
     add('--device', help='default: a GPU where there is one, else cpu')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw, write, and say what."""
+    """Draw the attention, write the files and print their names."""
     check_model(args)
     options = parse_options(args.cfg_options)
     out = Path(args.out)
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     for name, found in attended.items():
         np.save(out.with_name(f'{out.stem}{name}.npy'), found.image)
         np.save(out.with_name(f'{out.stem}{name}_tokens.npy'), found.tokens)
-    print(f'{out}: attention at ({place[0]:.0f}, {place[1]:.0f}); as numbers '
-          f'in {out.stem}*.npy beside it')
+    print(f'{out}: attention at ({place[0]:.0f}, {place[1]:.0f}); its values '
+          f'are in {out.stem}*.npy beside it')
     return 0
 
 

@@ -1,8 +1,9 @@
 """check an annotation file and its images before training
 
-Say what training would refuse of an annotation file in COCO's format and its
-images, and what it would take but is hardly ever meant: one line each, with
-how many, an example and the remedy. Exit status 1 if training would refuse.
+Check an annotation file in COCO's format and its images. Report what training
+would refuse, and what it would accept but is probably a mistake: one line
+each, with the number of cases, an example and the remedy. The exit status is 1
+if training would refuse the data.
 """
 import argparse
 import os
@@ -15,15 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('ann_file', metavar='ANN', help="annotation file in COCO's format")
     add('--images', required=True, metavar='DIR',
         help='folder of the images')
-    add('--config', help='config that will train on it: it says which '
-        'category, keypoints and masks are needed (default: what the configs '
-        "of SSA need, with the keypoints that the file's category names)")
+    add('--config', help='config that will train on the data: it determines '
+        'which category, keypoints and masks are needed (default: what the '
+        "SSA configs need, with the keypoints that the file's category names)")
     add('--person', metavar='NAME', help="name or id of the category "
-        "(default: the config's; or else person, or the only one)")
-    add('--out', metavar='HTML', help='write a page to look at: images with '
+        "(default: the config's, otherwise person or the only category)")
+    add('--out', metavar='HTML', help='write a page that shows images with '
         'their annotations and, with --config, the training targets')
     add('--samples', type=int, default=24, metavar='N',
-        help='images in the page (default: %(default)s)')
+        help='number of images on the page (default: %(default)s)')
     add('--workers', type=int, default=min(os.cpu_count() or 1, 8),
         metavar='N', help='threads that load images (default: %(default)s)')
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..apis.data_report import check_data
-    MMLogger.get_current_instance().setLevel('ERROR')  # all is said below
+    MMLogger.get_current_instance().setLevel('ERROR')  # all is printed below
     report = check_data(
         args.ann_file, args.images, args.config, person(args.person),
         args.workers, lambda files, total: tqdm(
@@ -64,7 +65,7 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f'{path} does not exist: correct the path')
     if not Path(args.images).is_dir():
         raise FileNotFoundError(f'--images {args.images} is not a folder: '
-                                'give that of the images')
+                                'give the folder of the images')
     if args.out and Path(args.out).suffix.lower() not in ('.html', '.htm'):
         raise ValueError(f'--out {args.out}: give the name of an HTML file')
     if args.workers < 1 or args.samples < 1:

@@ -1,6 +1,7 @@
-"""tell the errors of keypoint results
+"""diagnose the errors of keypoint results
 
-Diagnose the errors of COCO keypoint results: kinds and cost (Fig. 4).
+Count the errors of COCO keypoint results by kind, and show how much AP each
+kind costs (Fig. 4).
 """
 import argparse
 import json
@@ -13,27 +14,29 @@ from .options import printable
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `diagnose`."""
     parser.add_argument('results', nargs='+', metavar='RESULTS',
-                        help="COCO results, as CocoMetric's *.keypoints.json")
+                        help='COCO results, for instance the '
+                        '*.keypoints.json that CocoMetric writes')
     parser.add_argument('annotations', metavar='ANNOTATIONS',
-                        help='annotations of the tested images')
+                        help='COCO annotations of the tested images')
     parser.add_argument('--labels', nargs='+', metavar='LABEL',
-                        help="of the results; their files' names by default")
+                        help='names of the results in the tables (default: '
+                        'their file names)')
     parser.add_argument('--out', type=Path, metavar='DIR',
                         help='folder for diagnosis.md, .json and .png')
     parser.add_argument('--area-range', type=float, nargs=2,
                         metavar=('MIN', 'MAX'), default=(32**2, 1e5**2),
-                        help='areas of persons that count for AP, square '
-                        'pixels (default: %(default)s, the published '
-                        "tool's; COCO's is 0 1e10)")
+                        help='areas of persons that count for AP, in square '
+                        'pixels (default: %(default)s, as in the published '
+                        'tool; COCO uses 0 1e10)')
     parser.add_argument('--sigmas', type=float, nargs='+', metavar='SIGMA',
-                        help="OKS's, for keypoints that neither COCO nor "
-                        'CrowdPose has')
+                        help='sigmas of OKS, for keypoints that are neither '
+                        "COCO's nor CrowdPose's")
     parser.add_argument('--person', metavar='NAME', help='the category, if '
-                        'several have keypoints')
+                        'several categories have keypoints')
 
 
 def read(path: str, check, *arguments):
-    """What ``check`` makes of a JSON file; its errors name the file."""
+    """Read a JSON file and pass it to ``check``; errors name the file."""
     from ..annotations.reading import read_json
     content = read_json(path)
     try:

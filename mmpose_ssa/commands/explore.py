@@ -1,4 +1,4 @@
-"""make a page that shows what the attention knows of an image
+"""make an interactive page that shows the attention of an image
 
 Write one self-contained page: point to see where a place attends, click to
 find the person there, correct persons and download them as COCO JSON. It needs

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, and say how exact it is."""
+    """Export the model, and print how exactly it equals PyTorch's."""
     check_model(args)
     if not args.out.endswith('.onnx'):
         raise ValueError(f'--out {args.out}: give a file that ends in .onnx')

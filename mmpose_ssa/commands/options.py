@@ -1,13 +1,13 @@
-"""What several sub-commands share: which model, and other values in it."""
+"""What several sub-commands share: the options that choose the model."""
 import argparse
 from typing import Any, Dict, Sequence
 
 
 def printable(text: str) -> str:
-    """A text without what a terminal would obey, as a file's name may hold.
+    """Escape control characters, which file names may contain.
 
-    Line breaks stay; other characters that are not printed are written as
-    Python writes them.
+    Line breaks stay; other characters that cannot be printed are written as
+    Python's escape sequences, so that a terminal does not obey them.
     """
     return ''.join(
         letter if letter.isprintable() or letter == '\n' else
@@ -18,12 +18,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Let a command take a bundled model, or config and checkpoint."""
     add = parser.add_argument
     add('--model', choices=('demo', 'photos'),
-        help='a bundled model: photos (the default), or demo, which knows '
+        help='bundled model: photos (the default), or demo, which finds '
         'synthetic people only')
-    add('--config', help='config of an SSA model; with --checkpoint')
-    add('--checkpoint', help='its weights')
+    add('--config', help='config of your own SSA model; needs --checkpoint')
+    add('--checkpoint', help='weights of the model that --config describes')
     add('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE',
-        help='other values in the config, e.g. '
+        help='change values in the config, e.g. '
         'model.head.decoder.score_threshold=0.05')
 
 
@@ -37,7 +37,7 @@ def check_model(args: argparse.Namespace) -> None:
         raise ValueError('give --config and --checkpoint together')
     if args.config and args.model:
         raise ValueError(f'--model {args.model} is a bundled model: give it '
-                         'or --config, not both')
+                         'or --config, but not both')
 
 
 def parse_options(given: Sequence[str]) -> Dict[str, Any]:

@@ -16,39 +16,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `predict`."""
     add = parser.add_argument
     add('inputs', nargs='+', metavar='INPUT',
-        help='image or video files or their URLs, folders of these, quoted '
-        'patterns, or webcam')
+        help='image or video file or its URL, folder of these, quoted '
+        'pattern, or webcam')
     add('--out', required=True, metavar='DIR', help='folder to write to')
     add_model(parser)
     add('--device', help='default: a GPU where there is one, else cpu')
     add('--batch-size', type=int, default=1, metavar='N',
-        help='images that go through the model together (default: '
+        help='number of images that go through the model together (default: '
         '%(default)s)')
     add('--tiles', type=int, metavar='PIXELS',
-        help='find people in overlapping tiles of this side, too: for crowds '
-        'and panoramas')
+        help='also find people in overlapping tiles with this side length: '
+        'for crowds and panoramas')
     add('--person-thr', type=float, default=0., metavar='SCORE',
         help='persons of a lower score are left out (default: %(default)s)')
     add('--kpt-thr', type=float, default=0.1, metavar='SCORE',
         help='keypoints of a lower score are not drawn (default: '
         '%(default)s)')
     add('--draw-thr', type=float, default=0.1, metavar='SCORE',
-        help='persons of a lower score are not drawn, but stand in the JSON '
+        help='persons of a lower score are not drawn, but are in the JSON '
         '(default: %(default)s)')
-    add('--no-pictures', action='store_true', help='write the JSON alone')
-    add('--attention', action='store_true', help='draw, too, what four '
-        'keypoints of each image attend to')
-    add('--track', action='store_true', help='persons keep their ids in a '
-        'video: track_id in the JSON, and colours')
+    add('--no-pictures', action='store_true', help='write only the JSON')
+    add('--attention', action='store_true', help='also draw where four '
+        'keypoints of each image attend')
+    add('--track', action='store_true', help='give each person of a video '
+        'an id that stays the same: track_id in the JSON, and a colour')
     add('--track-thr', type=float, metavar='SCORE',
-        help="persons of a lower score begin no id (default: the config's "
-        'tracking.birth_thr, 0.1 of photos, else 0.2)')
-    add('--ann-file', metavar='JSON', help='take the image ids of this '
-        'annotation file, so that the results can be scored by it')
+        help='persons of a lower score get no new id (default: '
+        "the config's tracking.birth_thr: 0.1 in photos, otherwise 0.2)")
+    add('--ann-file', metavar='JSON', help='use the image ids of this '
+        'annotation file, so that the results can be scored against it')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict, write as it goes, and say what was found and what failed.
+    """Predict, write each result at once, and print a summary.
 
     Returns:
         The exit status: 1 if an input could not be read, else 0.
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     print(f'{counted(persons, "person")} in {counted(images, "image")}, see '
           f'{args.out}')
     if images and not persons:
-        print('Nobody was found: a lower threshold finds more, for instance '
+        print('Nobody was found. A lower threshold finds more, for instance '
               '--cfg-options model.head.decoder.score_threshold=0.05'
               + (' or a lower --person-thr' if args.person_thr > 0 else ''))
     for error in errors:
@@ -112,7 +112,7 @@ def number_of_images(found: Sequence[tuple]) -> Optional[int]:
         if is_video(given):
             try:
                 frames = Video(given).length
-            except ValueError:  # which is told when its turn comes
+            except ValueError:  # reported when its turn comes
                 frames = 1
         if not frames:
             return None
@@ -137,7 +137,7 @@ def image_ids(ann_file: Optional[str]) -> Optional[Dict[str, int]]:
         last = Counter(PurePosixPath(name).name for name in listed)
         if any(type(number) is not int for number in listed.values()) or \
                 len(listed) < len(content['images']):
-            raise ValueError('ids are no whole numbers, or names stand twice')
+            raise ValueError('ids are not integers, or names are repeated')
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{ann_file} lists no images with file_name and id: '
                          f'give a COCO annotation file ({error})') from error

@@ -2,9 +2,9 @@
 
 Refine COCO keypoint results with any top-down model of MMPose.
 
-RESULTS.json is what `mmpose-ssa predict` writes, masks included, or a test
-with CocoMetric(outfile_prefix=...); the masks that PersonMaskMetric writes
-beside it are given by --masks.
+RESULTS.json is the file that `mmpose-ssa predict` writes, including masks, or
+that a test with CocoMetric(outfile_prefix=...) writes. In the second case,
+give the masks that PersonMaskMetric writes beside it with --masks.
 """
 import argparse
 from pathlib import Path
@@ -20,18 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--img-dir', required=True,
                         help='folder of the images')
     parser.add_argument('--ann-file', help='COCO file that lists the images; '
-                        'if it has keypoints, AP is printed before and after. '
+                        'if it has keypoints, AP before and after is printed. '
                         'Needed unless the results name their files')
     parser.add_argument('--masks', metavar='MASKS.json',
-                        help="the persons' masks, of the same test")
+                        help="file of the persons' masks, from the same test")
     parser.add_argument('--out', required=True, help='file to write')
     parser.add_argument('--no-fill', action='store_true',
                         help='leave missing keypoints missing (Refinement#1)')
     parser.add_argument('--rescore', action='store_true',
-                        help='make the score of a person the mean of its '
-                        'keypoint scores')
+                        help='set the score of each person to the mean of '
+                        'its keypoint scores')
     parser.add_argument('--batch-size', type=int, default=32,
-                        help='boxes at a time (default: 32)')
+                        help='boxes per batch (default: 32)')
     parser.add_argument('--device', default='cpu', help='default: cpu')
 
 

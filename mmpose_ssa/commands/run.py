@@ -1,7 +1,7 @@
 """run a script of MMPose
 
-Run a script that MMPose, MMDetection or another OpenMMLab package brings, such
-as MMPose's demos and analysis tools, without mmcv's compiled operators:
+Run a script that comes with MMPose, MMDetection or another OpenMMLab package,
+such as MMPose's demos and analysis tools, without mmcv's compiled operators:
 
     mmpose-ssa run mmpose demo/inferencer_demo.py --help
 """
@@ -11,14 +11,15 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `run`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('package', help='for instance mmpose')
-    parser.add_argument('script', help='for instance demo/inferencer_demo.py')
+    parser.add_argument('package', help='package, for instance mmpose')
+    parser.add_argument('script', help='path of the script in the package, '
+                        'for instance demo/inferencer_demo.py')
     parser.add_argument('arguments', nargs=argparse.REMAINDER, metavar='...',
-                        help='of the script')
+                        help='arguments of the script')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Find the script and run it; its errors are its own."""
+    """Find the script and run it; show its errors with their traceback."""
     from ..engine.scripts import find_script, run_script
     path = find_script(args.package, args.script)
     try:

@@ -12,33 +12,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `synthesize`."""
     parser.add_argument('out', help="folder to write, in COCO's layout")
     parser.add_argument('--train', type=int, default=2000,
-                        help='training images (default: 2000)')
+                        help='number of training images (default: 2000)')
     parser.add_argument('--val', type=int, default=200,
-                        help='validation images (default: 200)')
+                        help='number of validation images (default: 200)')
     parser.add_argument('--videos', type=int, metavar='N',
                         help='make N videos of people who walk, with '
                         'track_id, instead of images')
     parser.add_argument('--frames', type=int, default=48,
-                        help='of each video (default: 48)')
+                        help='frames of each video (default: 48)')
     parser.add_argument('--size', type=int, default=320,
                         help='width and height in pixels (default: 320)')
     parser.add_argument('--max-people', type=int, default=5,
-                        help='most people in an image, 1 to 5, with '
-                        '--min-people to 12 (default: 5)')
+                        help='most people in an image: 1 to 5, or 1 to 12 '
+                        'with --min-people (default: 5)')
     parser.add_argument('--min-people', type=int, default=0,
-                        help='fewest people in an image, for crowds; then '
-                        'all numbers are as likely')
+                        help='fewest people in an image, for crowds: all '
+                        'numbers up to --max-people are equally likely')
     parser.add_argument('--min-height', type=float, default=MIN_HEIGHT,
                         help='smallest height of an upright person, as a '
                         "fraction of the image's (default: %(default)s)")
     parser.add_argument('--seed', type=int, default=0,
                         help='the same seed gives the same data (default: 0)')
     parser.add_argument('--workers', type=int, default=2,
-                        help='processes (default: 2)')
+                        help='number of processes (default: 2)')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw, and say what."""
+    """Make the data set, and print what it contains."""
     from tqdm import tqdm
 
     from ..synthetic import write_dataset, write_videos

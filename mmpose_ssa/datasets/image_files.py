@@ -18,9 +18,9 @@ FAULTS = dict(
                 'format', 'copy them again, or take them out'),
     jpeg2000=('are JPEG 2000, which OpenCV does not read safely',
               'convert them to PNG or JPEG'),
-    large=('are larger than is read', 'scale them down with their '
+    large=('are too large', 'scale them down with their '
            'annotations, or raise max_pixels of LoadCheckedImage'),
-    size=('are of another size than the annotation file says',
+    size=('have another size than the annotation file says',
           'give the images that were annotated, or correct width and height '
           'and scale the annotations with them'),
     orientation=(
@@ -34,8 +34,8 @@ SUSPICIONS = dict(
             'tell whether they were annotated so', 'look at them in the '
             "sheet; if they were annotated as stored, set color_type="
             "'color_ignore_orientation' of LoadCheckedImage"),
-    copies=('have the very content of another image', 'take all but one of '
-            'them out, also of the files for validation'),
+    copies=('have the same content as another image', 'remove all but one of '
+            'them, also from the files for validation'),
 )
 SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 

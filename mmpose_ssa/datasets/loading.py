@@ -59,8 +59,8 @@ class LoadCheckedImage(LoadImage):
     """Load an image from a file, or take the array in ``results['img']``.
 
     An image with an EXIF orientation is turned upright, as viewers show it.
-    Of one that was annotated as its pixels are stored, the annotation file
-    names the stored size: load it with
+    If images were annotated as their pixels are stored, the annotation file
+    gives the stored size: load them with
     ``color_type='color_ignore_orientation'``.
 
     Keys are those of :class:`LoadImage`, and ``ori_img`` if it is kept.
@@ -145,7 +145,7 @@ class LoadCheckedImage(LoadImage):
                 status = os.stat(name)
                 if (not stat.S_ISREG(status.st_mode)
                         or status.st_size > 4 * self.max_pixels):
-                    raise OSError('it is no file of an image')
+                    raise OSError('it is not an image file')
                 with open(name, 'rb') as file:
                     return file.read()
             return get(path, backend_args=self.backend_args)
@@ -158,7 +158,7 @@ class LoadCheckedImage(LoadImage):
             raise _unreadable(path) from error
 
     def _fetch(self, address: str) -> bytes:
-        """The content of an address that may not answer, or never end."""
+        """Fetch a URL that may not answer, or never stop sending."""
         most = 4 * self.max_pixels
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT) as stream:

@@ -1,4 +1,4 @@
-"""What decides how outputs become persons: all constants of the decoding."""
+"""All constants that determine how outputs are decoded to persons."""
 from dataclasses import Field, dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Sequence, Tuple, Union
@@ -20,28 +20,29 @@ class DecodeOptions:
         edges: The kinematic graph of the body-first grouping, pairs of types
             that connect all K; A.2's by default if K is 17.
         grouping: 'part_first' or 'body_first', the views of section 2.4.
-        matching: What the part-first assignment maximises the sum of:
-            'attraction', as the paper writes, or 'score_attraction', that
-            times the candidate's score, as Eq. (5) has it in the body-first
-            view.
-        fill_missing: 'attention' fills what persons lack with the best
-            heatmap cell on their own map, see :mod:`filling`; False, as the
-            paper, leaves it missing. Not to be confused with the switch of
-            the refiner, ``test_cfg.fill_missing`` of
+        matching: The quantity whose sum the part-first assignment maximises:
+            'attraction', as in the paper, or 'score_attraction', the
+            attraction times the candidate's score, as in Eq. (5) of the
+            body-first view.
+        fill_missing: 'attention' fills missing keypoints with the best
+            heatmap cell on the person's own map, see :mod:`filling`; False,
+            as in the paper, leaves them missing. Do not confuse it with the
+            switch of the refiner, ``test_cfg.fill_missing`` of
             :class:`~mmpose_ssa.models.estimator.SSAPoseEstimator`.
         score_threshold: t, which a candidate's heatmap value must exceed.
         nms_kernel: Odd window of the local maxima, in cells.
         max_candidates: Most candidates per type; 0 for no limit.
-        attraction_threshold: lambda, the least Attraction that joins.
+        attraction_threshold: lambda, the smallest attraction at which a
+            candidate joins a skeleton.
         fill_threshold: The heatmap value that a filled keypoint must exceed.
         fill_map_threshold: What a person's map must exceed where it is filled.
         mask_threshold: sigma of section 2.5, on person maps.
         merge_threshold: Intersection over the larger area above which two
             persons are merged.
         size_exponent: A person's score is multiplied by the share of the
-            image that its map covers above sigma, to this power: large people
-            are found better than small ones of equal heatmaps. 0, as the
-            paper, leaves it.
+            image that its map covers above sigma, to this power, because
+            large people are found more reliably than small ones with equal
+            heatmap values. 0, as in the paper, leaves the score unchanged.
         max_persons: Most persons per image.
         refine_location: Refine locations inside the cell.
         unbiased: The heatmaps' Gaussians are centred between the cells:

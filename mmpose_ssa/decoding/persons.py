@@ -145,7 +145,7 @@ def size_factors(maps: np.ndarray, cells: Sequence[int],
 def fill(persons: DecodedPersons, heatmaps: np.ndarray,
          options: DecodeOptions,
          content_inp: Optional[Sequence[float]]) -> DecodedPersons:
-    """The persons with what they lacked filled from their own maps.
+    """Fill the persons' missing keypoints from their own maps.
 
     Instance scores and maps stay those of the candidates.
 
@@ -191,8 +191,8 @@ def _checked_heatmaps(heatmaps: np.ndarray, num_keypoints: int) -> np.ndarray:
             f'heatmaps of shape {heatmaps.shape} must be those of one image, '
             f'(K, H/4, W/4), with num_keypoints={num_keypoints}')
     if not np.isfinite(heatmaps).all():
-        raise ValueError('the heatmaps hold values that are not finite: take '
-                         'other weights, or float32 where float16 overflows')
+        raise ValueError('the heatmaps hold values that are not finite: use '
+                         'other weights, or float32 if float16 overflows')
     return heatmaps
 
 

@@ -1,8 +1,9 @@
 """Which keypoints are hidden, and by whom: read off the persons' attention.
 
-Beyond the paper. A keypoint whose token lies in the attention mask of another
-person, and attends less of its own person than of that one, lies behind that
-person. A keypoint that a thing hides, or the own body, is not told so.
+Beyond the paper. A keypoint is hidden by another person if its token lies in
+that person's attention mask, and if that person's map is higher there than the
+map of its own person. Keypoints hidden by an object or by the person's own
+body are not recognised.
 
 Pure: arrays in, arrays out; numpy only; no argument is changed.
 """

@@ -97,10 +97,10 @@ def _instead(filename: str) -> str:
 
 
 def without_code(checkpoint: Any, filename: str) -> dict:
-    """A checkpoint whose texts are no configs any more.
+    """Remove the config texts from a checkpoint.
 
     Raises:
-        CheckpointError: If it does not hold what its keys promise.
+        CheckpointError: If a value is not of the type that its key requires.
     """
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{filename} holds a '
@@ -119,11 +119,11 @@ def without_code(checkpoint: Any, filename: str) -> dict:
     for key in ('epoch', 'iter', 'seed'):
         number = meta.get(key, 0)
         if number is not None and not _is_count(number):
-            raise CheckpointError(f'{filename}: {key} is no whole number from '
-                                  f'0 to 2^32: {shown(number)}')
+            raise CheckpointError(f'{filename}: {key} is not a whole number '
+                                  f'from 0 to 2^32: {shown(number)}')
     if 'config' in meta:  # MMEngine itself writes `cfg`, and runs `config`
-        print_log(f'{filename}: meta.config is left out, MMEngine would run '
-                  'it as Python', 'current', 30)
+        print_log(f'{filename}: meta.config is left out, because MMEngine '
+                  'would run it as Python', 'current', 30)
     for key in ('config', 'cfg'):
         meta.pop(key, None)
     if not isinstance(meta.get('dataset_meta', {}), dict):
@@ -136,10 +136,10 @@ def _is_count(number: Any) -> bool:
 
 
 def without_paths(checkpoint: dict, filename: str) -> dict:
-    """A checkpoint by whose training records nothing is deleted.
+    """Remove paths from the training records, so that nothing is deleted.
 
     Raises:
-        CheckpointError: If the records are none of MMEngine's.
+        CheckpointError: If these are not MMEngine's records.
     """
     hub = checkpoint.pop('message_hub', None)
     if not hub:
@@ -147,8 +147,8 @@ def without_paths(checkpoint: dict, filename: str) -> dict:
     parts = ('log_scalars', 'runtime_info', 'resumed_keys')
     if not isinstance(hub, dict) or not all(
             isinstance(hub.get(part), dict) for part in parts):
-        raise CheckpointError(f'{filename}: message_hub has not the parts '
-                              f'{", ".join(parts)}')
+        raise CheckpointError(f'{filename}: message_hub lacks one of the '
+                              f'parts {", ".join(parts)}')
     told = hub['runtime_info']
     scalars = {
         key: value

@@ -26,7 +26,7 @@ METAINFO = frozenset((
 
 
 def read_config(config: Union[str, Config]) -> Config:
-    """A config of its own, from a file or another one.
+    """Read a config file, or copy a config.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -38,8 +38,8 @@ def read_config(config: Union[str, Config]) -> Config:
     try:
         return Config.fromfile(config)
     except Exception as error:  # whatever the file's own code raises
-        raise ValueError(f'{config} cannot be read as a config, give the .py '
-                         f'file of one: {error}') from error
+        raise ValueError(f'{config} cannot be read as a config, give its .py '
+                         f'file: {error}') from error
 
 
 def check_files(config: Union[str, Config], checkpoint: str) -> None:
@@ -47,8 +47,7 @@ def check_files(config: Union[str, Config], checkpoint: str) -> None:
 
     Args:
         config: The config, or its file.
-        checkpoint: File or address of the weights; of an address, nothing
-            is asked.
+        checkpoint: File or URL of the weights; a URL is not checked.
     """
     if not isinstance(config, Config):
         _check_config_file(config)
@@ -78,7 +77,7 @@ def check_device(device: str) -> None:
 def load_estimator(cfg: Config,
                    checkpoint: str,
                    device: str = 'cpu') -> nn.Module:
-    """Build any of MMPose's estimators with exactly the weights given.
+    """Build any MMPose estimator with exactly the given weights.
 
     Args:
         cfg: The config; MMPose changes it.
@@ -121,7 +120,7 @@ def load_estimator(cfg: Config,
         if fault:
             raise ValueError(f'{checkpoint}: dataset_meta is none of MMPose '
                              f'({fault})')
-        # what else stands there could take the place of images and boxes
+        # other entries could replace images and boxes
         model.dataset_meta = {key: value for key, value in meta.items()
                               if key in METAINFO}
     return model

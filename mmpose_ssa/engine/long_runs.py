@@ -1,9 +1,9 @@
-"""What a training of days needs: it stops when it is spoilt, and loses little.
+"""Hooks for trainings of days: stop when they diverge, and lose little.
 
 - `StopAtNonFiniteLoss`: no epochs are spent on a loss that is not a number.
-- `SafeCheckpointHook`: the old checkpoint goes when the new one is there, and
-  weights that are not finite are never saved, let alone as the best.
-- `OneRunPerFolder`: a second training in one folder is told of the first.
+- `SafeCheckpointHook`: an old checkpoint is removed only after the new one is
+  written, and weights that are not finite are never saved.
+- `OneRunPerFolder`: a second training in the same folder is refused.
 
 Files are written whole or not at all by :mod:`.checkpoints`; what is resumed
 is checked by :mod:`.resuming`.
@@ -35,14 +35,14 @@ except ImportError:  # Windows, where nothing is locked
 
 
 def way_back(runner: Runner) -> str:
-    """How to go on after a training diverged."""
+    """Say how to continue after a training diverged."""
     whole = newest_whole(runner.work_dir)
     if not whole:
-        return ('No checkpoint was written yet: begin anew with a lower '
+        return ('No checkpoint was written yet: train again with a lower '
                 'optim_wrapper.optimizer.lr')
     return (f'The last good checkpoint is {whole}: resume it with clipped '
             'gradients (`--resume`, optim_wrapper.clip_grad.max_norm=1.), or '
-            'begin anew from its weights (load_from) with a lower '
+            'start a new training from its weights (load_from) with a lower '
             'optim_wrapper.optimizer.lr')
 
 
@@ -55,7 +55,7 @@ class StopAtNonFiniteLoss(Hook):
                          batch_idx: int,
                          data_batch=None,
                          outputs: Optional[dict] = None) -> None:
-        """Look at the loss; MMEngine has moved it to the CPU already.
+        """Check the loss, which MMEngine has already moved to the CPU.
 
         Raises:
             RunError: With epoch, iteration, the parts of the loss that are
@@ -74,17 +74,17 @@ class StopAtNonFiniteLoss(Hook):
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """Saves checkpoints so that a kill at any moment leaves whole ones.
+    """Saves checkpoints so that a kill at any moment leaves complete files.
 
     Arguments are those of MMEngine's :class:`CheckpointHook`. It differs from
-    it in that
+    that hook as follows:
 
     - an old checkpoint, or the previous best, is removed after the new one is
       written, not before;
-    - only files of the run's own folder are removed, whatever the checkpoint
-      that was resumed names;
-    - a best that was written just before a kill, which no checkpoint of an
-      epoch names yet, is the best of the resumed run;
+    - only files in the run's own folder are removed, whatever files the
+      resumed checkpoint names;
+    - a best checkpoint that was written just before a kill, and that no
+      checkpoint of an epoch names yet, is the best of the resumed run;
     - weights that are not finite are not saved.
     """
 
@@ -96,9 +96,9 @@ class SafeCheckpointHook(CheckpointHook):
         self.best_paths = checkpoint.pop('best_paths', {})
 
     def before_train(self, runner: Runner) -> None:
-        """Take over the best of the run, if it is this run's.
+        """Take over the best checkpoint, if it belongs to this run.
 
-        A resumed run whose folder is another one keeps what stands there.
+        A run that is resumed in another folder keeps the files in the old one.
         """
         super().before_train(runner)
         self._warn_of_full_disk(runner)

@@ -44,9 +44,9 @@ LEGACY = (b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', b'\x80\x02M\xe9\x03.')
 
 
 class CheckpointError(RunError, pickle.UnpicklingError):
-    """A file that is not read as a checkpoint; its text names file and cure.
+    """A checkpoint is refused; the message names the file and the remedy.
 
-    Callers expect PyTorch's `UnpicklingError` or a ValueError: it is both.
+    Callers expect PyTorch's `UnpicklingError` or a ValueError: this is both.
     """
 
 
@@ -72,14 +72,14 @@ def read(file: str, device: Union[str, torch.device] = 'cpu') -> Any:
         except Refused as error:
             raise CheckpointError(
                 f'{file} holds more than weights and training records '
-                f'({error}); to read it as its author meant could run code. '
+                f'({error}); unpickling it could run its code. '
                 f'If you trust its origin, set {UNSAFE_LOAD}=1 in the '
                 'environment') from None
         except Exception as error:  # a damaged file raises anything
             reason = str(error).partition('\n')[0] or type(error).__name__
             raise CheckpointError(
-                f'{file} cannot be read as a checkpoint: it is damaged, was '
-                'not written to its end, or is none of torch.save '
+                f'{file} cannot be read as a checkpoint: it is damaged or '
+                'incomplete, or was not written by torch.save '
                 f'({reason:.200})') from error
 
 
@@ -217,14 +217,14 @@ class Maker:
         size, stride = self.made(size), self.made(stride)
         if not isinstance(size, tuple) or not isinstance(stride, tuple) or \
                 not len(size) == len(stride) <= 32:
-            raise ValueError('a tensor whose size or stride is none')
+            raise ValueError('a tensor without a valid size or stride')
         whole = all(type(number) is int and number >= 0
                     for number in (start, storage.size, storage.start, *size,
                                    *stride))
         if not whole:
-            raise ValueError('a tensor of a size that is no whole number')
+            raise ValueError('a tensor whose size is not a whole number')
         if call.state is not None or any(call.args[6:]):
-            raise Refused('a tensor with a state of its own')
+            raise Refused('a tensor with additional state')
         elements = math.prod(size)
         last = start + sum((n - 1) * step for n, step in zip(size, stride))
         if elements and last >= storage.size:
@@ -246,7 +246,7 @@ class Maker:
         flat = self.storages[storage.key]
         if flat.dtype is not storage.dtype or \
                 flat.numel() < storage.start + storage.size:
-            raise ValueError(f'storage {storage.key} is smaller than told')
+            raise ValueError(f'storage {storage.key} is smaller than declared')
         return flat
 
     def parameter(self, call: Call) -> Tensor:

@@ -1,7 +1,7 @@
-"""Between annotations and network outputs, both ways.
+"""The codec: from annotations to targets, and from outputs to persons.
 
-The one place where sizes, strides, the skeleton and the thresholds of a model
-are set.
+It is the only place where the sizes, strides, skeleton and thresholds of a
+model are set.
 """
 from typing import Any, Optional, Sequence, Tuple
 
@@ -37,7 +37,7 @@ class AttentionGrouping(BaseKeypointCodec):
         options: The :class:`DecodeOptions`.
 
     Raises:
-        ValueError: If sizes are no multiples of the stride, or as
+        ValueError: If sizes are not multiples of the stride, or as in
             :class:`DecodeOptions`.
     """
 

@@ -1,7 +1,7 @@
-"""The Transformer encoder of SSA and the attention that it hands on.
+"""The Transformer encoder of SSA and the attention that it passes on.
 
-Sections 2.2 and A.1, A.4 of "Attend to Who You Are". Of the supervised layer
-the neck hands on queries and keys, see :class:`TokenAttention`.
+Sections 2.2 and A.1, A.4 of "Attend to Who You Are". The neck passes on the
+queries and keys of the supervised layer, see :class:`TokenAttention`.
 
 Decided where the paper is silent: the projection has no bias; the position is
 added to queries and keys of every layer, as in TransPose and DETR; dropout
@@ -145,9 +145,10 @@ class SSATransformer(BaseModule):
         association: Which attention groups the keypoints:
 
             - 'supervised': that of the layer ``supervised_layer``;
-            - 'independent': one apart, fed by that layer's input (A.4);
+            - 'independent': a separate one, fed by that layer's input (A.4);
             - 'naive': the mean over all layers (section 3.2);
-            - None: none is handed on. A plain encoder, as in TransPose.
+            - None: no attention is passed on; a plain encoder, as in
+              TransPose.
         supervised_layer: Index of the layer from 0; the paper's 4th is 3.
         feature_gradient: gamma, the factor on the gradient that the
             associating attention sends into the features it is computed from

@@ -58,8 +58,8 @@ class AttentionMaskLoss(nn.Module):
             be logged beside the heatmap loss (Fig. 5).
 
     Attributes:
-        share: Of beta, from 0 to 1; what is in force while
-            :class:`~mmpose_ssa.engine.balance.RampMaskLoss` raises it.
+        share: Fraction of beta in use, from 0 to 1, which
+            :class:`~mmpose_ssa.engine.balance.RampMaskLoss` raises.
     """
 
     def __init__(self, loss_weight: float = 0.01) -> None:
@@ -74,7 +74,7 @@ class AttentionMaskLoss(nn.Module):
     def forward(self, attention: Attention, tokens: Sequence[Tensor],
                 weights: Sequence[Tensor], masks: Sequence[Tensor],
                 num_persons: Optional[Tensor] = None) -> Tensor:
-        """The error, not yet weighted, in float32 in any precision.
+        """Compute the unweighted error, always in float32.
 
         Args:
             attention: The supervised attention of B images.
@@ -114,13 +114,13 @@ class AttentionMaskLoss(nn.Module):
 
 @MODELS.register_module()
 class AttentionPairLoss(AttentionMaskLoss):
-    """Squared error of person attention maps where keypoints tell it.
+    """Squared error of person attention maps against targets from keypoints.
 
-    For persons without a mask, see :mod:`pair_targets`: a person's own
-    keypoints and limbs against other people and what is far away. Both sides
-    are averaged apart, so that neither drowns the other. Arguments are those
-    of :class:`AttentionMaskLoss`, with targets (N, h, w) of 1, 0 and, where
-    nothing is known, -1 in place of the masks.
+    For persons without a mask, see :mod:`pair_targets`: the target is 1 at the
+    person's own keypoints and limbs, and 0 at other people and far away. Both
+    sides are averaged separately, so that neither outweighs the other. The
+    arguments are those of :class:`AttentionMaskLoss`, with targets (N, h, w)
+    of 1, 0 and, where unknown, -1 instead of the masks.
     """
 
     @staticmethod

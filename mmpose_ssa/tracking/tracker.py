@@ -1,9 +1,9 @@
 """Ids of persons across the frames of a video.
 
 Each frame's persons are assigned to the tracks of the last frames, so that
-the sum of their similarities is largest (Hungarian algorithm). Who is left
-over begins a track. A track that finds nobody is lost, and may be found again
-for some frames; then it ends. No id is given twice.
+the sum of their similarities is largest (Hungarian algorithm). A person who is
+left over starts a new track. A track without a person is lost; it may be found
+again within some frames, and then ends. No id is used twice.
 """
 from dataclasses import dataclass
 from typing import Dict, List, Optional
@@ -26,9 +26,9 @@ class TrackOptions:
             :func:`persons.votes`; or 'both', the mean of these.
         motion: Move a track by its last velocity before it is compared, as
             'overlap' and 'both' do.
-        threshold: Similarity below which nobody is assigned.
+        threshold: Similarity below which a person is not assigned.
         max_lost: Frames for which a lost track may be found again.
-        birth_thr: Score below which nobody begins a track.
+        birth_thr: Score below which a person does not start a track.
     """
     method: str = 'overlap'
     motion: bool = True
