@@ -23,8 +23,8 @@ import torch
 from factories import COCO_SIGMAS, DATA
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mmpose_ssa.decoding.decoder import group
 from mmpose_ssa.decoding.merging import merge_persons
-from mmpose_ssa.decoding.persons import group
 from mmpose_ssa.decoding.refinement import refine_keypoints
 from mmpose_ssa.models.codec import AttentionGrouping
 from mmpose_ssa.models.encoder import TokenAttention

@@ -64,8 +64,10 @@ def test_no_folder_imports_the_user_interface(folder):
 
 
 def test_the_lower_folders():
-    assert folder_imports('models') <= {'engine', 'decoding'}
-    assert folder_imports('datasets') <= {'annotations', 'engine', 'decoding'}
-    assert folder_imports('annotations') <= {'decoding'}
+    assert folder_imports('models') <= {'engine', 'decoding', 'encoding'}
+    assert folder_imports('datasets') <= {
+        'annotations', 'engine', 'decoding', 'encoding'}
+    assert folder_imports('annotations') <= {'decoding', 'encoding'}
     assert folder_imports('engine') <= {'decoding'}
+    assert folder_imports('encoding') <= {'decoding'}
     assert folder_imports('decoding') == set()

@@ -46,8 +46,8 @@ def run_bare(code: str, *packages: str) -> str:
 def test_pure_folders_import_with_four_packages_alone():
     modules = [
         '.'.join(path.relative_to(ROOT).with_suffix('').parts)
-        for folder in ('annotations', 'decoding', 'diagnosis', 'synthetic',
-                       'tracking')
+        for folder in ('annotations', 'decoding', 'diagnosis', 'encoding',
+                       'synthetic', 'tracking')
         for path in sorted((FOLDER / folder).rglob('*.py'))]
     assert len(modules) > 10
     code = ('import sys\n'

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from ..decoding.refinement import AREA_OF_BOX
+from ..decoding.keypoints import AREA_OF_BOX
 from .findings import Finding, Findings
 from .segmentations import (MAX_PIXELS, MAX_SIDE, flat_numbers, mask_area,
                             plain_segmentation)

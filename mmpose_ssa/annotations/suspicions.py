@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 import pycocotools.mask as coco_mask
 
-from ..decoding.masks import rasterize
+from ..encoding.masks import rasterize
 from .findings import Finding, first
 from .segmentations import mask_area, pixels_around
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..annotations.findings import Finding
 from ..datasets.loading import LoadCheckedImage
-from ..decoding.masks import rasterize
+from ..encoding.masks import rasterize
 from ..files import write_whole
 from .data_report import DataReport, concerned, places
 from .visualizer import (BLACK, Skeleton, draw_skeleton, paint_mask,

@@ -21,7 +21,7 @@ import torch
 from ..decoding.candidates import find_candidates
 from ..decoding.coordinates import (content_box, content_cells,
                                     input_from_image, tokens_at)
-from ..decoding.persons import locations
+from ..decoding.decoder import locations
 from ..models.attention import TokenAttention
 from ..models.estimator import SSAPoseEstimator
 from .inferencer import SSAInferencer

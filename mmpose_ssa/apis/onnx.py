@@ -3,6 +3,7 @@
 The file that `mmpose-ssa export` writes contains everything needed here: the
 network, how images are resized for it, and how persons are decoded.
 """
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -12,9 +13,10 @@ import numpy as np
 
 from ..annotations.reading import parse_json
 from ..decoding import DecodeOptions, decode
+from ..decoding.attention import attention_rows
 from ..decoding.coordinates import content_box, input_from_image
+from ..decoding.keypoints import keypoint_extents
 from ..decoding.masks import encode_rle, image_masks
-from ..decoding.refinement import keypoint_extents
 from ..decoding.visibility import hidden_by
 from .results import coco_results
 
@@ -206,14 +208,9 @@ class OnnxInferencer:
         Returns:
             The persons in pixels of the original image.
         """
-        def rows_of(tokens: np.ndarray) -> np.ndarray:
-            scores = q[:, tokens] * np.float32(q.shape[-1]**-0.5) \
-                @ k.transpose(0, 2, 1)  # (heads, M, L)
-            rows = np.exp(scores - scores.max(axis=-1, keepdims=True))
-            return (rows / rows.sum(axis=-1, keepdims=True)).mean(axis=0)
-
         options = self.options
-        found = decode(heatmaps, rows_of, options, content_box(metainfo))
+        found = decode(heatmaps, partial(attention_rows, q, k), options,
+                       content_box(metainfo))
         scale, offset = input_from_image(metainfo)
         here = found.keypoint_scores > 0
         keypoints = np.where(

@@ -8,7 +8,7 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from ..decoding.refinement import keypoint_extents
+from ..decoding.keypoints import keypoint_extents
 
 # How far a box may lie outside, as a share of the image's longer side: a
 # keypoint at the edge is found to a fraction of a heatmap's cell.

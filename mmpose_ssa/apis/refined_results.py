@@ -15,7 +15,7 @@ from mmengine.utils import track_iter_progress
 
 from ..annotations.reading import read_json
 from ..datasets.loading import LoadCheckedImage
-from ..decoding.refinement import keypoint_extents
+from ..decoding.keypoints import keypoint_extents
 from ..diagnosis.result_format import (check_dataset, check_mask, check_result,
                                        keypoint_names)
 from ..diagnosis.results import known_sigmas, read_truth

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Union
 import numpy as np
 
 from ..annotations.checks import PERSON_ID
-from ..decoding.refinement import keypoint_extents
+from ..decoding.keypoints import keypoint_extents
 
 if TYPE_CHECKING:
     from mmpose.structures import PoseDataSample

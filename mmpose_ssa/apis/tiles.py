@@ -6,7 +6,7 @@ import pycocotools.mask as coco_mask
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from ..decoding.refinement import keypoint_extents
+from ..decoding.keypoints import keypoint_extents
 from ..decoding.tiles import Window, join_tiles, on_image, tile_windows
 
 BATCH = 8  # tiles that go through the model together

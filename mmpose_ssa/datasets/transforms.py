@@ -30,8 +30,8 @@ from mmpose.datasets.transforms import (BottomupRandomAffine, BottomupResize,
 from mmpose.registry import TRANSFORMS
 from mmpose.structures.bbox import bbox_xyxy2corner, get_warp_matrix
 
-from ..decoding.masks import image_to_heatmap, rasterize, valid_region
-from ..decoding.refinement import AREA_OF_BOX
+from ..decoding.keypoints import AREA_OF_BOX
+from ..encoding.masks import image_to_heatmap, rasterize, valid_region
 
 
 @TRANSFORMS.register_module()

@@ -11,6 +11,8 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
+from .masks import bilinear_weights
+
 
 class Filling(NamedTuple):
     """F keypoints filled, by person, then by type.
@@ -78,12 +80,6 @@ def resize_maps(maps: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
     Returns:
         (P, height, width).
     """
-    down, across = (_weights(size, n)
+    down, across = (bilinear_weights(size, n, 1, 0, size / n)
                     for size, n in zip(shape, maps.shape[1:]))
     return down @ maps @ across.T
-
-
-def _weights(size: int, n: int) -> np.ndarray:
-    """(size, n) bilinear weights along one axis, clamped at its ends."""
-    at = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
-    return np.maximum(1 - np.abs(at[:, None] - np.arange(n)), 0)

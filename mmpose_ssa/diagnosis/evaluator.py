@@ -49,7 +49,7 @@ from typing import (Callable, Dict, Iterable, List, NamedTuple, Optional,
 
 import numpy as np
 
-from ..decoding.refinement import keypoint_similarity
+from ..decoding.keypoints import keypoint_similarity
 from .oks import OKS_THRESHOLDS, OksEvaluation
 from .results import Truth, read_results, read_truth
 

@@ -3,7 +3,7 @@ from typing import Dict, List
 
 import numpy as np
 
-from ..decoding.refinement import keypoint_extents
+from ..decoding.keypoints import keypoint_extents
 from ..diagnosis.oks import coco_evaluation
 from ..diagnosis.results import Truth, without_printing
 

@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..decoding.coordinates import content_box, input_from_image
-from ..decoding.masks import image_to_heatmap, rasterize
+from ..encoding.masks import image_to_heatmap, rasterize
 from ..models.attention import Attention
 from ..models.codec import AttentionGrouping
 from ..models.head import as_instances

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..decoding import DecodedPersons, DecodeOptions, decode
 from ..decoding.coordinates import token_grid, tokens_at
-from ..decoding.heatmaps import gaussian_heatmaps
-from ..decoding.pair_targets import pair_targets
+from ..encoding.heatmaps import gaussian_heatmaps
+from ..encoding.pair_targets import pair_targets
 from .attention import Attention
 
 

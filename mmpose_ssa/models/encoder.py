@@ -132,6 +132,17 @@ class EncoderLayer(nn.Module):
         return self.norm2(x + self.dropout(self.linear2(hidden))), q, k
 
 
+def _check_association(association: Optional[str], supervised_layer: int,
+                       num_layers: int) -> None:
+    if association not in (None, 'supervised', 'independent', 'naive'):
+        raise ValueError("association must be None, 'supervised', "
+                         f"'independent' or 'naive', got {association!r}")
+    if association and not 0 <= supervised_layer < num_layers:
+        raise ValueError(
+            f'supervised_layer {supervised_layer} does not exist: layers '
+            f'are numbered from 0 to {num_layers - 1}')
+
+
 @MODELS.register_module()
 class SSATransformer(BaseModule):
     """Neck: projection, sine position, encoder, and its attention.
@@ -182,13 +193,7 @@ class SSATransformer(BaseModule):
                  attn_drop: float = 0.1,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        if association not in (None, 'supervised', 'independent', 'naive'):
-            raise ValueError("association must be None, 'supervised', "
-                             f"'independent' or 'naive', got {association!r}")
-        if association and not 0 <= supervised_layer < num_layers:
-            raise ValueError(
-                f'supervised_layer {supervised_layer} does not exist: layers '
-                f'are numbered from 0 to {num_layers - 1}')
+        _check_association(association, supervised_layer, num_layers)
         if feature_gradient < 0:
             raise ValueError(
                 f'feature_gradient {feature_gradient} must be 0 or larger')

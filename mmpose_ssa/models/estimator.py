@@ -12,8 +12,8 @@ from mmpose.structures import PoseDataSample
 from torch import Tensor
 
 from ..decoding.coordinates import input_from_image
+from ..decoding.keypoints import keypoint_extents
 from ..decoding.masks import encode_rle, image_masks
-from ..decoding.refinement import keypoint_extents
 from .refiner import Refiner
 
 # MMPose's heads that predict one image at a time

@@ -6,6 +6,9 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from ..decoding.attention import attention_rows
+from ..decoding.keypoints import AREA_OF_BOX, keypoint_similarity
+
 SIDE = 160  # cells of the longer side of a mask in tracking, at most
 
 
@@ -76,15 +79,13 @@ def oks(one: np.ndarray, one_found: np.ndarray, other: np.ndarray,
         other's keypoints.
     """
     both = one_found[:, None] & other_found  # (P, T, K)
-    squares = ((one[:, None] - other)**2).sum(axis=-1)
     least = np.where(other_found[..., None], other, np.inf).min(axis=1)
     most = np.where(other_found[..., None], other, -np.inf).max(axis=1)
     # Keypoints upon one line have a box without area, the person has not
     sides = np.where(np.isfinite(least), most - least, 0)
     sides = np.maximum(sides, sides.max(axis=1, keepdims=True) / 3)
-    # COCO's area is of the segmentation, some half of the box
-    area = np.maximum(sides.prod(axis=1) * .53, 1)
-    similarity = np.exp(-squares / (2 * (2 * sigmas)**2 * area[:, None]))
+    area = np.maximum(AREA_OF_BOX * sides.prod(axis=1), 1)
+    similarity = keypoint_similarity(one[:, None], other, area, sigmas)
     number = both.sum(axis=-1)
     return (similarity * both).sum(axis=-1) / np.maximum(number, 1)
 
@@ -109,10 +110,7 @@ def votes(now: FrameAttention, then: FrameAttention,
     found = now.tokens >= 0
     if not found.any() or not len(persons):
         return result
-    q = now.q[:, now.tokens[found]]  # (heads, M, d)
-    logits = q @ then.k.transpose(0, 2, 1) * q.shape[-1]**-.5
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    rows = (weights / weights.sum(axis=-1, keepdims=True)).mean(axis=0)
+    rows = attention_rows(now.q, then.k, now.tokens[found])  # (M, L)
     # (M, all persons then): those of other tracks take votes, too
     held = rows @ then.inside.T
     best = np.arange(held.shape[1]) == held.argmax(axis=1)[:, None]

@@ -5,9 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmpose_ssa.decoding.masks import encode_rle
-from mmpose_ssa.decoding.refinement import (keypoint_extents,
-                                            keypoint_similarity, person_boxes,
-                                            refine_keypoints)
+from mmpose_ssa.decoding.refinement import person_boxes, refine_keypoints
 
 SIGMAS = np.array([.05, .1])
 
@@ -21,15 +19,6 @@ def rle(h, w, *blocks):
 
 
 # --- the rule ---------------------------------------------------------------
-
-
-def test_similarity_by_hand():
-    # s = 10, 2 sigma = 0.1 and 0.2: one sigma away is exp(-1/2)
-    first = np.array([[5., 7.], [5., 7.]])
-    second = first + [[1, 0], [0, 2]]
-    assert_allclose(keypoint_similarity(first, second, 100, SIGMAS),
-                    np.exp([-.5, -.5]))
-    assert_allclose(keypoint_similarity(first, first, 100, SIGMAS), 1)
 
 
 @pytest.mark.parametrize('fill', [False, True])
@@ -72,12 +61,6 @@ def test_persons_together_are_as_each_alone(rng, fill):
         assert_array_equal(array, arrays)
     moved = (together[0] != keypoints).any(axis=2)
     assert moved.any() and not moved.all()
-
-
-def test_an_area_of_0_is_refused():
-    with pytest.raises(ValueError, match='area must be positive, got 0'):
-        keypoint_similarity(np.zeros((2, 1, 2)), np.zeros((2, 1, 2)),
-                            np.array([4, 0]), SIGMAS[:1])
 
 
 # --- boxes ------------------------------------------------------------------
@@ -123,13 +106,3 @@ def test_masks_and_stand_ins_keep_their_order():
 def test_nobody_has_no_box():
     boxes, areas = person_boxes([], np.zeros((0, 4)))
     assert boxes.shape == (0, 4) and areas.shape == (0, )
-    assert keypoint_extents(np.zeros((0, 17, 2)),
-                            np.zeros((0, 17))).shape == (0, 4)
-
-
-def test_missing_keypoints_do_not_widen_the_extent():
-    keypoints = np.array([[[4, 9], [0, 0], [7, 3]], [[0, 0], [5, 6], [0, 0]],
-                          [[1, 1], [2, 2], [3, 3]]], float)
-    scores = np.array([[.1, 0, .3], [0, .1, 0], [0, 0, 0]])
-    assert_array_equal(keypoint_extents(keypoints, scores),
-                       [[4, 3, 7, 9], [5, 6, 5, 6], [0, 0, 0, 0]])

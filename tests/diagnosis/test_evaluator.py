@@ -18,7 +18,7 @@ from factories import COCO_FLIP, COCO_MINI, COCO_NAMES, DATA
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmpose_ssa.decoding.refinement import keypoint_similarity
+from mmpose_ssa.decoding.keypoints import keypoint_similarity
 from mmpose_ssa.diagnosis import diagnose, evaluator
 from mmpose_ssa.diagnosis.evaluator import (GOOD, INVERSION, JITTER, KINDS,
                                             MISS, SWAP, UNLABELLED, Evaluator,

@@ -9,7 +9,7 @@ from factories import content, person, result, without
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
-from mmpose_ssa.decoding.refinement import keypoint_extents
+from mmpose_ssa.decoding.keypoints import keypoint_extents
 from mmpose_ssa.diagnosis.results import read_truth
 from mmpose_ssa.evaluation.keypoint_metric import METRICS, keypoint_metrics
 

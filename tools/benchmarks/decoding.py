@@ -22,10 +22,10 @@ from mmpose.registry import MODELS, TRANSFORMS
 from mmpose_ssa.decoding.candidates import find_candidates
 from mmpose_ssa.decoding.coordinates import (content_box, content_cells,
                                              input_from_image)
+from mmpose_ssa.decoding.decoder import group
 from mmpose_ssa.decoding.graph import COCO_ORDER
 from mmpose_ssa.decoding.masks import encode_rle, image_masks
 from mmpose_ssa.decoding.merging import merge_persons
-from mmpose_ssa.decoding.persons import group
 from mmpose_ssa.models.codec import AttentionGrouping
 from mmpose_ssa.synthetic.scene import draw_scene
 

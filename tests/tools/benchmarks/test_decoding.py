@@ -6,7 +6,7 @@ from benchmarks import decoding
 from benchmarks.crowd import make_crowd
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmpose_ssa.decoding.persons import group
+from mmpose_ssa.decoding.decoder import group
 from mmpose_ssa.models.codec import AttentionGrouping
 
 pytestmark = pytest.mark.usefixtures('mmpose')

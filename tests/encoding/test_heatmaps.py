@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mmpose.codecs.utils import generate_gaussian_heatmaps
 
-from mmpose_ssa.decoding.heatmaps import gaussian_heatmaps
+from mmpose_ssa.encoding.heatmaps import gaussian_heatmaps
 
 SIZE = W, H = 24, 18
 

@@ -4,7 +4,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 
-from mmpose_ssa.decoding.masks import image_to_heatmap, rasterize, valid_region
+from mmpose_ssa.encoding.masks import image_to_heatmap, rasterize, valid_region
 
 IDENTITY = np.float64([[1, 0, 0], [0, 1, 0]])
 

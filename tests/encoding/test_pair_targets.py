@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mmpose_ssa.decoding.pair_targets import pair_targets
+from mmpose_ssa.encoding.pair_targets import pair_targets
 
 LINKS = ((0, 1), )  # of two types
 WHOLE = (0., 0, 31, 31)  # the input of 4 x 4 tokens of 8 pixels
