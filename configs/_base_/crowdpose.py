@@ -10,9 +10,9 @@ crowdpose = dict(
         iou_type='keypoints_crowd', use_area=False, prefix='crowdpose'))
 del people
 
-# Of the grouping, decided here, as neither the paper nor associative embedding
-# says it: neck, head, shoulders, hips, then the limbs outward; and the graph,
-# which connects what A.2 connects
+# Order and graph of the grouping. Chosen here, since neither the paper nor
+# associative embedding gives them: neck, head, shoulders, hips, then the limbs
+# outward; and the graph, which connects what A.2 connects
 keypoint_order = (13, 12, 0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11)
 keypoint_edges = ((12, 13), (13, 0), (13, 1), (0, 1), (0, 2), (2, 4), (1, 3),
                   (3, 5), (0, 6), (1, 7), (6, 7), (6, 8), (8, 10), (7, 9),

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
 from ..errors import RunError
 from .segmentations import MAX_PIXELS, MAX_SIDE
 
-# What is refused -> what is said of the entries, and the remedy
+# Fault -> what is wrong with the entries, and the remedy
 FAULTS = dict(
     image_id=('has images whose id is no whole number', 'number them'),
     image_name=('has images without a file_name',

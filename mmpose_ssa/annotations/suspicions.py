@@ -53,7 +53,7 @@ PERSONS = dict(
           'write the area of the mask in pixels: COCO sorts people by it'),
     repeated=('repeat the keypoints of another annotation of their image',
               'take all but one of them out'),
-    shared_mask=('have the very mask of another person of their image',
+    shared_mask=('share a mask with another person of their image',
                  'give each person its own mask'),
 )
 

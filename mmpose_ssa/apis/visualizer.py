@@ -70,7 +70,7 @@ def draw_persons(image: np.ndarray,
                  skeleton: Skeleton,
                  kpt_thr: float = 0.,
                  marks: Optional[Marks] = None) -> np.ndarray:
-    """Masks, a colour for each person, and skeletons upon them.
+    """Draw masks and skeletons, one colour for each person.
 
     Args:
         image: (H, W, 3).

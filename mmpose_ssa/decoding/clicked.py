@@ -1,7 +1,7 @@
 """The person at a point, though no keypoint was found there.
 
 Beyond the paper, which asks for the rows of candidates only. Any token of a
-person attends to that person; so a click tells mask and skeleton.
+person attends to that person; so a click selects a mask and a skeleton.
 
 Pure: arrays in, arrays out; numpy only; no argument is changed.
 """

@@ -1,4 +1,4 @@
-"""Where the errors of multi-person keypoint estimation are.
+"""Error diagnosis of multi-person keypoint results.
 
 After Ronchi and Perona, "Benchmarking and error diagnosis in multi-instance
 pose estimation", ICCV 2017, and their published tool (coco-analyze), whose

@@ -45,7 +45,7 @@ from ..files import write_whole
 from .pickle_program import shown
 from .unpickling import UNSAFE_LOAD, CheckpointError, read
 
-# A run that lists more files as kept is none
+# Longer lists of kept files are not genuine
 KEPT = 5000
 
 

@@ -1,4 +1,4 @@
-"""What a config says once, in all the places where MMPose reads it.
+"""Change a setting in all the places where MMPose reads it.
 
 The codec stands in the head, which decodes, and in the pipelines, which
 encode and repeat its sizes; the keypoints stand in the codec, in the head and

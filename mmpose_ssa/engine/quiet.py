@@ -1,4 +1,4 @@
-"""Warnings of other packages that tell a user nothing, in one place."""
+"""Silence known warnings of other packages that do not concern the user."""
 import warnings
 
 # Beginnings of the warnings that are not shown

@@ -1,4 +1,4 @@
-"""Only the training that was saved is resumed.
+"""Check that a checkpoint fits before a training resumes from it.
 
 MMEngine loads what fits and goes on: with random weights where a name or a
 shape differs, without the optimizer's averages where there are none, and with
@@ -112,7 +112,7 @@ def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
     """
     if isinstance(wrapper, OptimWrapperDict):
         if not isinstance(saved, dict) or set(saved) != set(wrapper.keys()):
-            return 'it has not the optimizers of the config'
+            return "its optimizers differ from the config's"
         faults = (optimizer_misfit(each, saved[name])
                   for name, each in wrapper.items())
         return next(filter(None, faults), None)
@@ -126,7 +126,7 @@ def optimizer_misfit(wrapper: OptimWrapper, saved: dict) -> Optional[str]:
             _state_misfit(wrapper.optimizer, saved) or \
             _scaler_misfit(own, saved)
     except (AttributeError, KeyError, TypeError) as error:
-        return f'the optimizer is none of PyTorch ({error!r:.200})'
+        return f"the optimizer state is not PyTorch's ({error!r:.200})"
 
 
 def _groups_misfit(own: list, saved: list) -> Optional[str]:

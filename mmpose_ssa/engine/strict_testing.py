@@ -1,4 +1,4 @@
-"""Weights of another model, or spoilt ones, are neither tested nor resumed.
+"""Reject weights that do not fit the model or are not finite.
 
 MMEngine loads what fits, writes the rest to its log and tests a model that is
 half random. Training may begin with a part of a model; metrics may not be

@@ -31,7 +31,7 @@ STRETCHED = dict(
 
 @LOOPS.register_module()
 class BudgetTrainLoop(EpochBasedTrainLoop):
-    """Epochs until so many batches are trained on; the last may be shorter.
+    """Train for a fixed number of batches; the last epoch may be shorter.
 
     Args:
         runner (Runner): The runner.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Attention(Protocol):
-    """What association asks of an attention A between L = h * w tokens.
+    """What the association needs of an attention A between L = h * w tokens.
 
     Attributes:
         grid: (h, w), tokens in row-major order.

@@ -99,7 +99,7 @@ class QueryKey(nn.Module):
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """x itself, whose gradient is multiplied by a factor."""
+    """Identity whose gradient is multiplied by a factor."""
     if factor == 1:
         return x
     return x.detach() + factor * (x - x.detach())

@@ -63,7 +63,7 @@ class Refiner:
                         flip_indices: Optional[List[int]] = None,
                         names: Optional[List[str]] = None,
                         sigmas: Optional[Sequence[float]] = None) -> None:
-        """Raise ValueError unless the model finds the persons' keypoints.
+        """Raise ValueError unless refiner and persons have the same keypoints.
 
         Loads the model, see there for what else it raises.
 

@@ -140,7 +140,7 @@ def _place(rng: np.random.Generator, size: int, number: int,
            least: float) -> List[Placed]:
     """Choose people and their places, far to near.
 
-    A third of them stand beside somebody placed before. So people hide each
+    A third of them stand next to someone placed earlier. So people hide each
     other, and neither place nor scale is enough to assign limbs to people.
     """
     people: List[Placed] = []

@@ -79,7 +79,7 @@ class Tracker:
 
     def update(self, persons: FramePersons,
                image_width: Optional[int] = None) -> np.ndarray:
-        """Go on by one frame.
+        """Process the next frame.
 
         Args:
             persons: Of the frame; none is fine.

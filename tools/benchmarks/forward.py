@@ -1,4 +1,4 @@
-"""The forward beside others' and beside what the machine can do.
+"""Forward pass compared with other models and the machine's peak.
 
 One image, random weights, without flip test and without decoding. Rates are
 multiply-adds (MAC) per second, of the forward as of the matrix product.
