@@ -154,9 +154,9 @@ def _check_result(index: int, result: dict, truth: Truth) -> None:
     name = f'result {index}'
     check_result(result, name, RESULT_KEYS[:4], len(truth.names))
     if result['category_id'] != truth.category:
-        raise ValueError(f"{name} is of category {result['category_id']}, the "
-                         f'annotated persons of {truth.category}: set its '
-                         'category_id')
+        raise ValueError(
+            f"{name} is of category {result['category_id']!r:.80}, the "
+            f'annotated persons of {truth.category}: set its category_id')
 
 
 def known_sigmas(names: Sequence[str]) -> List[float]:

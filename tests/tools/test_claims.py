@@ -10,6 +10,7 @@ from comparison import run
 from comparison.questions import DECODERS, QUESTIONS, Entry, Question
 from factories import TINY, refusal, write_scenes
 from mmengine.config import Config
+from mmpose.registry import MODELS
 
 from mmpose_ssa.engine.loading import read_config
 
@@ -170,7 +171,7 @@ def test_every_config_is_asked_about():
     ('independent', 'neck.association', 'independent'),
     ('layer1', 'neck.supervised_layer', 1),
     ('layer3', 'neck.supervised_layer', 3),
-    ('layer4', 'neck.supervised_layer', 4),
+    ('layer0', 'neck.supervised_layer', 0),
     ('stride16', 'head.decoder.token_stride', 16),
     ('sigma1', 'head.decoder.sigma', 1.),
     ('sigma2', 'head.decoder.sigma', 2.),
@@ -189,6 +190,7 @@ def test_variants_differ_from_the_model_in_what_they_say(name, option, value):
     for part in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert other[part] == first[part]
     assert other.model.backbone.init_cfg == first.model.backbone.init_cfg
+    MODELS.build(dict(other.model, _scope_='mmpose'))
     mine, theirs = (
         [{key: step[key] for key in step if key != 'encoder'}
          for step in cfg.train_dataloader.dataset.pipeline]

@@ -41,8 +41,8 @@ QUESTIONS: Dict[str, Question] = {
     'b': Question('Is a shared attention as good as an independent one?', (
         SUPERVISED, Entry('independent', '_independent'))),
     'c': Question('Does it matter which layer is supervised?', (
-        SUPERVISED, Entry('layer 1', '_layer1'),
-        Entry('layer 3', '_layer3'), Entry('layer 4, the last', '_layer4'))),
+        SUPERVISED, Entry('layer 0, the first', '_layer0'),
+        Entry('layer 1', '_layer1'), Entry('layer 3, the last', '_layer3'))),
     'd': Question('Which decoder groups best?', (
         Entry('part-first, as the paper', '', "the paper's"),
         Entry('body-first, as the paper', '', 'body-first'),

@@ -1,0 +1,4 @@
+# Layer 0, the first of 4, supervised instead of layer 2 (Table 4).
+_base_ = ['ssa_crowd.py']
+
+model = dict(neck=dict(supervised_layer=0))
