@@ -10,16 +10,20 @@ as MMPose reads them:
 - It says "object is not iterable" where of two persons in an image the second
   has no mask.
 - It forgets the images' sizes, which are compared with the files here.
+- It checks nothing of a ``bbox_file``, and takes category 1 for persons.
 """
 import os.path as osp
 from typing import Dict, List, Optional, Set, Tuple, Union
 
+import numpy as np
 from mmengine.fileio import exists, get
 from mmengine.logging import MessageHub, print_log
 from mmpose.datasets.datasets.body import CocoDataset
 from mmpose.registry import DATASETS
+from mmpose.structures.bbox import bbox_xywh2xyxy
 
-from ..annotations.checks import Checked, Rules, check_annotations
+from ..annotations.checks import PERSON_ID, Checked, Rules, check_annotations
+from ..annotations.detections import check_detections
 from ..annotations.reading import parse_json
 from .transforms import GeneratePersonMasks
 
@@ -88,25 +92,12 @@ class CheckedCocoDataset(CocoDataset):
 
     def _load_annotations(self) -> Tuple[List[dict], List[dict]]:
         """Read the persons and the images, see the base class."""
-        checked = read_annotations(self.ann_file, self.rules(),
-                                   self.data_root)
-        dataset = checked.dataset
-        if 'categories' in dataset:
-            self._metainfo['CLASSES'] = dataset['categories']
+        checked = self._read()
         by_image: Dict[int, List[dict]] = {}
-        for ann in dataset.get('annotations', ()):
+        for ann in checked.dataset.get('annotations', ()):
             by_image.setdefault(ann['image_id'], []).append(ann)
-        ids = sorted(image['id'] for image in dataset['images'])
-        chosen = {i for i in ids[::self.every_nth_image]
-                  if i % self.sample_interval == 0}
-        persons, images = [], []
-        for image in dataset['images']:
-            if image['id'] not in chosen:
-                continue
-            self._shapes[image['id']] = image.get('height'), image.get('width')
-            path = osp.join(self.data_prefix['img'], image['file_name'])
-            image = dict(image, img_id=image['id'], img_path=path)
-            images.append(image)
+        persons, images = [], self._images(checked.dataset)
+        for image in images:
             for ann in by_image.get(image['id'], ()):
                 person = self.parse_data_info(
                     dict(raw_ann_info=ann, raw_img_info=image))
@@ -115,6 +106,61 @@ class CheckedCocoDataset(CocoDataset):
         if not self.test_mode:
             self._check_training(persons, images)
         return persons, images
+
+    def _load_detection_results(self) -> List[dict]:
+        """Read the boxes of ``bbox_file`` and the images, see the base class.
+        """
+        checked = self._read()
+        if not exists(self.bbox_file):
+            raise FileNotFoundError(
+                f'bbox_file {self.bbox_file} does not exist: correct the path')
+        name = f'bbox_file {self.bbox_file}'
+        number = self.person if isinstance(self.person, int) else PERSON_ID
+        boxes, empty = check_detections(
+            parse_json(get(self.bbox_file), name), name,
+            {image['id'] for image in checked.dataset['images']},
+            checked.person.get('id', number))
+        if empty:
+            print_log(f'{name}: {empty} boxes have no width or height and '
+                      'are left out', logger='current')
+        images = {image['id']: image
+                  for image in self._images(checked.dataset)}
+        count = self.metainfo['num_keypoints']
+        chosen = (box for box in boxes if box['image_id'] in images)
+        return [
+            dict(
+                img_id=box['image_id'],
+                img_path=images[box['image_id']]['img_path'],
+                img_shape=self._shapes[box['image_id']],
+                bbox=bbox_xywh2xyxy(np.float32([box['bbox'][:4]])),
+                bbox_score=np.float32([box['score']]),
+                # nobody knows them; all count as visible, as in MMPose
+                keypoints=np.zeros((1, count, 2), np.float32),
+                keypoints_visible=np.ones((1, count), np.float32),
+                id=number) for number, box in enumerate(chosen)
+        ]
+
+    def _read(self) -> Checked:
+        """The checked annotation file, whose category is the data set's."""
+        checked = read_annotations(self.ann_file, self.rules(),
+                                   self.data_root)
+        if 'categories' in checked.dataset:
+            self._metainfo['CLASSES'] = checked.dataset['categories']
+        return checked
+
+    def _images(self, dataset: dict) -> List[dict]:
+        """The images that are used, with id and path as MMPose names them."""
+        ids = sorted(image['id'] for image in dataset['images'])
+        chosen = {i for i in ids[::self.every_nth_image]
+                  if i % self.sample_interval == 0}
+        images = []
+        for image in dataset['images']:
+            if image['id'] in chosen:
+                self._shapes[image['id']] = image.get('height'), image.get(
+                    'width')
+                path = osp.join(self.data_prefix['img'], image['file_name'])
+                images.append(dict(image, img_id=image['id'], img_path=path))
+        return images
 
     def rules(self) -> Rules:
         """What is asked of the file, by the pipeline and the metainfo."""

@@ -263,3 +263,13 @@ def test_detected_boxes_are_an_option(scenes, tmp_path):
     found = dataset[0]['data_samples'].gt_instances
     assert found.bboxes.tolist() == [[5, 6, 75, 86]]
     assert found.bbox_scores == pytest.approx(.9)
+    image = next(image for image in ann['images'] if image['id'] == image_id)
+    assert dataset.get_data_info(0)['annotated_shape'] == (
+        image['height'], image['width'])
+    (tmp_path / 'boxes.json').write_text('[{"image_id": 1}]')
+    with pytest.raises(ValueError, match='bbox_file .*boxes.json: box 0 has '
+                       'no category_id'):
+        DATASETS.build(options)
+    options.bbox_file = str(tmp_path / 'none.json')
+    with pytest.raises(FileNotFoundError, match='none.json does not exist'):
+        DATASETS.build(options)
