@@ -24,6 +24,7 @@ from ..datasets.loading import ImageFault, LoadCheckedImage
 from ..datasets.transforms import GeneratePersonMasks
 from ..engine.config import leaf_datasets
 from ..engine.loading import read_config
+from .results import counted
 from .visualizer import Skeleton
 
 TRIED = 4  # images that the pipeline is tried on
@@ -273,9 +274,10 @@ def _summary(content: dict, dataset: dict, person: dict,
     name = f'category {rules.person!r}'
     if person:
         name = f"{person.get('name')!r:.60}"
-    return (f"{len(dataset.get('images', []))} images, {len(annotations)} "
-            f'annotations of {name} ({labelled} with keypoints, {crowds} '
-            f'crowds), {rules.num_keypoints} keypoints each')
+    return (f"{counted(len(dataset.get('images', [])), 'image')}, "
+            f"{counted(len(annotations), 'annotation')} of {name} "
+            f"({labelled} with keypoints, {counted(crowds, 'crowd')}), "
+            f'{rules.num_keypoints} keypoints each')
 
 
 def _skeleton(person: dict, count: int) -> Skeleton:

@@ -17,6 +17,7 @@ from ..datasets.loading import LoadCheckedImage
 from ..encoding.masks import rasterize
 from ..files import write_whole
 from .data_report import DataReport, concerned, places
+from .results import counted
 from .visualizer import (BLACK, Skeleton, draw_skeleton, paint_mask,
                          person_colors)
 
@@ -225,7 +226,8 @@ def _card(report: DataReport, image: dict,
              + _word(finding)) for finding, number in remarks]
     size = f"{image.get('width')} x {image.get('height')}"
     return Card(str(image['file_name']),
-                f"image {image['id']}, {size}, {len(annotations)} persons",
+                f"image {image['id']}, {size}, "
+                + counted(len(annotations), 'person'),
                 views, said)
 
 

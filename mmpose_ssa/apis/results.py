@@ -58,6 +58,11 @@ class ResultsFile:
             self._stream.close()
 
 
+def counted(number: int, noun: str) -> str:
+    """1 person, 2 persons."""
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
 def category_of(meta: dict, person: Union[str, int, None] = None) -> int:
     """COCO's id of the category that a model finds.
 

@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         images += 1
         persons += len(result['predictions'])
+    from ..apis.results import counted
     print(f'{counted(persons, "person")} in {counted(images, "image")}, see '
           f'{args.out}')
     if images and not persons:
@@ -88,11 +89,6 @@ def run(args: argparse.Namespace) -> int:
     for error in errors:
         print(f'error: {printable(error)}', file=sys.stderr)
     return 1 if errors else 0
-
-
-def counted(number: int, noun: str) -> str:
-    """1 person, 2 persons."""
-    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, refine, write, and print AP before and after."""
     from ..apis import refined_results as refining
+    from ..apis.results import counted
     from ..engine.loading import check_device, check_files
     from ..models.refiner import Refiner
     check_device(args.device)
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
                                       not args.no_fill, args.rescore,
                                       args.device)
     refining.write_results(refined, args.out)
-    print(f'\n{len(refined)} persons in {len(files)} images, see {args.out}')
+    print(f'\n{counted(len(refined), "person")} in '
+          f'{counted(len(files), "image")}, see {args.out}')
     print_table(before, score(refined))
     if before and len(files) < len(annotations['images']):
         print(f'of all {len(annotations["images"])} images of '

@@ -26,6 +26,7 @@ from mmpose.registry import HOOKS
 from ..errors import RunError
 from ..files import write_whole
 from .checkpoints import is_path, is_whole, load_from_local, newest_whole
+from .quiet import is_of_interest
 from .strict_testing import for_all, not_finite
 
 try:
@@ -100,7 +101,9 @@ class SafeCheckpointHook(CheckpointHook):
 
         A run that is resumed in another folder keeps the files in the old one.
         """
+        runner.logger.addFilter(is_of_interest)
         super().before_train(runner)
+        runner.logger.removeFilter(is_of_interest)
         self._warn_of_full_disk(runner)
         if self.max_keep_ckpts > 0:  # without MMEngine's limit
             self.keep_ckpt_ids = deque(self.keep_ckpt_ids)

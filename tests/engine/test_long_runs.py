@@ -1,5 +1,6 @@
 """A training that is killed, spoilt, crowded or short of disk loses little."""
 import json
+import logging
 import math
 import os
 import re
@@ -286,6 +287,19 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / 'training.lock').mkdir()  # root may write anywhere else
     with pytest.raises(RunError, match=f'{tmp_path} cannot be written'):
         small_runner(tmp_path, 1).train()
+
+
+def test_the_hook_is_silent_about_mmengines_own_code(tmp_path):
+    """'"FileClient" will be deprecated': nothing that a user could do."""
+    seen = []
+    runner = small_runner(tmp_path, 1)
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.getMessage())
+    runner.logger.addHandler(handler)
+    runner.train()
+    runner.logger.warning('another')
+    assert not [line for line in seen if 'FileClient' in line]
+    assert 'another' in seen
 
 
 def test_a_full_disk_is_foretold(tmp_path, monkeypatch):
