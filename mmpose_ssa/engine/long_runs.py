@@ -15,6 +15,7 @@ import socket
 import stat
 import time
 from collections import deque
+from pathlib import Path
 from typing import Dict, Optional, TextIO
 
 from mmengine.dist import is_main_process
@@ -38,6 +39,11 @@ except ImportError:  # Windows, where nothing is locked
 def way_back(runner: Runner) -> str:
     """Say how to continue after a training diverged."""
     whole = newest_whole(runner.work_dir)
+    best = [path for path in sorted(Path(runner.work_dir).glob('best_*.pth'))
+            if is_whole(str(path))]
+    if not whole and best:
+        return (f'The best weights so far are {best[0]}: start again from '
+                'them (load_from) with a lower optim_wrapper.optimizer.lr')
     if not whole:
         return ('No checkpoint was written yet: train again with a lower '
                 'optim_wrapper.optimizer.lr')
@@ -196,7 +202,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
-        self._refuse_spoilt(runner)
+        self._refuse_spoilt(runner, runner.epoch + 1)
         if self.max_keep_ckpts > 0:
             if step not in self.keep_ckpt_ids:
                 self.keep_ckpt_ids.append(step)
@@ -225,11 +231,19 @@ class SafeCheckpointHook(CheckpointHook):
             if is_main_process() and self.file_backend.isfile(old):
                 self.file_backend.remove(old)
 
-    def _refuse_spoilt(self, runner: Runner) -> None:
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Refuse weights whose figures would mean nothing, or be the best.
+
+        Raises:
+            RunError: If weights or running statistics are not finite.
+        """
+        self._refuse_spoilt(runner, runner.epoch)
+
+    def _refuse_spoilt(self, runner: Runner, epoch: int) -> None:
         spoilt = not_finite(runner.model)
         if spoilt:
             raise RunError(
-                f'weights are not finite after epoch {runner.epoch + 1} '
+                f'weights are not finite after epoch {epoch} '
                 f'({spoilt}): they are not saved, and the training is '
                 f'stopped. {way_back(runner)}')
 

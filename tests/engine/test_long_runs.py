@@ -82,6 +82,20 @@ def test_spoilt_weights_are_not_saved(tmp_path, name):
     assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
 
 
+@pytest.mark.parametrize('name', ['layers.0.weight', 'layers.2.running_var'])
+def test_spoilt_weights_are_not_validated_nor_the_best(tmp_path, name):
+    """Where validations are more frequent than checkpoints."""
+    runner = small_runner(tmp_path, 9, hooks=[Spoil(epoch=1, name=name)],
+                          scores=[.1, .5, .6],
+                          checkpoint=dict(save_best='a', interval=10))
+    with pytest.raises(RunError, match=f'not finite after epoch 2 .{name}.*'
+                       'best weights so far are .*best_a_epoch_1.pth'):
+        runner.train()
+    assert names(tmp_path) == ['best_a_epoch_1.pth']
+    assert all(value.isfinite().all() for value in read(
+        str(tmp_path / 'best_a_epoch_1.pth'))['state_dict'].values())
+
+
 def test_losses_of_one_part_are_named():
     runner = namedtuple('Runner', 'epoch work_dir')(0, 'none')
     with pytest.raises(RunError, match='loss is inf, loss_b is nan in'):

@@ -175,3 +175,11 @@ def test_crowdposes_metric_is_mmposes(mmpose, crowdpose_mini, rng):
         metric.process({}, found)
         scores.append(metric.evaluate(len(found)))
     assert scores[0] == scores[1] and scores[0]['coco/AP'] > 0
+
+
+def test_a_person_of_the_id_0_is_found(mmpose, tmp_path):
+    """COCO's evaluation takes the number 0 for nobody."""
+    people = [person(POINTS, 0)]
+    metric = METRICS.build(dict(type='CheckedCocoMetric',
+                                ann_file=write(tmp_path, people)))
+    assert evaluated(metric, samples(people))['coco/AP'] == pytest.approx(1)

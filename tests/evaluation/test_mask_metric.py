@@ -332,6 +332,16 @@ def test_images_of_another_size_than_annotated(tmp_path):
     with pytest.raises(ValueError, match=r'image 1 is of size \[60, 100\] .*'
                        r'says \[120, 200\]'):
         metric.process({}, [sample(1, [mask], [.9], shape=(60, 100))])
+    turned = rle(np.zeros(SHAPE[::-1], np.uint8))
+    with pytest.raises(ValueError, match=r'is of size \[200, 120\]'):
+        metric.process({}, [sample(1, [turned], [.9], shape=SHAPE[::-1])])
+
+
+def test_a_person_of_the_id_0_is_found(tmp_path):
+    """COCO's evaluation takes the number 0 for nobody."""
+    metrics = evaluate(write(tmp_path, [person(0, 1, 10, 10, 100, 100)]),
+                       sample(1, [rle(box_mask(10, 10, 100, 100))], [.5]))
+    assert metrics['AP'] == pytest.approx(1)
 
 
 @pytest.mark.parametrize('segmentation', [
