@@ -45,7 +45,7 @@ def read_ground_truth(ann_file: str, rules: Rules,
             f'annotation file {ann_file} has no annotations to evaluate '
             'against: use format_only=True and outfile_prefix to write '
             'results only')
-    # Of the number 0, COCO's evaluation would find nobody
+    # -1 means "no match" in xtcocotools, 0 in pycocotools: ids from 1 on
     for number, ann in enumerate(checked.dataset.get('annotations', ()), 1):
         ann['id'] = number
     with without_printing():

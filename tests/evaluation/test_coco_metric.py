@@ -177,9 +177,10 @@ def test_crowdposes_metric_is_mmposes(mmpose, crowdpose_mini, rng):
     assert scores[0] == scores[1] and scores[0]['coco/AP'] > 0
 
 
-def test_a_person_of_the_id_0_is_found(mmpose, tmp_path):
-    """COCO's evaluation takes the number 0 for nobody."""
-    people = [person(POINTS, 0)]
+@pytest.mark.parametrize('number', [0, -1])
+def test_a_person_of_any_id_is_found(mmpose, tmp_path, number):
+    """-1 means "no match" in xtcocotools, 0 in pycocotools."""
+    people = [person(POINTS, number)]
     metric = METRICS.build(dict(type='CheckedCocoMetric',
                                 ann_file=write(tmp_path, people)))
     assert evaluated(metric, samples(people))['coco/AP'] == pytest.approx(1)

@@ -337,9 +337,10 @@ def test_images_of_another_size_than_annotated(tmp_path):
         metric.process({}, [sample(1, [turned], [.9], shape=SHAPE[::-1])])
 
 
-def test_a_person_of_the_id_0_is_found(tmp_path):
-    """COCO's evaluation takes the number 0 for nobody."""
-    metrics = evaluate(write(tmp_path, [person(0, 1, 10, 10, 100, 100)]),
+@pytest.mark.parametrize('number', [0, -1])
+def test_a_person_of_any_id_is_found(tmp_path, number):
+    """-1 means "no match" in xtcocotools, 0 in pycocotools."""
+    metrics = evaluate(write(tmp_path, [person(number, 1, 10, 10, 100, 100)]),
                        sample(1, [rle(box_mask(10, 10, 100, 100))], [.5]))
     assert metrics['AP'] == pytest.approx(1)
 
