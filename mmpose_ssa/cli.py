@@ -1,7 +1,7 @@
 """The command `mmpose-ssa`. Nothing heavy is imported before it is needed."""
 import argparse
-import contextlib
 import importlib
+import io
 import os
 import sys
 from typing import Optional, Sequence
@@ -43,9 +43,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command and exit with its status."""
     args = make_parser().parse_args(argv)
-    # do not fail on a name that the locale cannot encode
-    with contextlib.suppress(AttributeError):  # another object's stdout
-        sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # do not fail on a name that the locale cannot encode
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         status = args.run(args)
         sys.stdout.flush()

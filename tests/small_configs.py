@@ -3,8 +3,11 @@ import json
 from pathlib import Path
 from typing import List, Tuple
 
+import torch
+from factories import steps
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpose.registry import MODELS
 
 SPLITS = ('train', 'val', 'test')
 
@@ -34,6 +37,21 @@ def tiny(cfg: Config) -> Config:
         for step in loader.dataset.pipeline:
             step.update({k: v for k, v in changed.items() if k in step})
     return cfg
+
+
+def check_sizes(cfg: Config) -> None:
+    """Codec, head and the pipelines agree about sizes."""
+    train = steps(cfg.train_dataloader.dataset.pipeline)
+    codec, head = cfg.codec, cfg.model.head
+    assert train['GenerateTarget'].encoder == head.decoder == codec
+    assert train['SSARandomAffine'].input_size == codec.input_size
+    assert train['GeneratePersonMasks'].heatmap_size == codec.heatmap_size
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        resize = steps(loader.dataset.pipeline)['SSAResize']
+        assert resize.input_size == codec.input_size
+        assert resize.size_factor % 32 == 0  # HRNet's lowest resolution
+    with torch.device('meta'):
+        MODELS.build(head)  # which checks whether it fits its decoder
 
 
 def with_data(cfg: Config, **where) -> Config:

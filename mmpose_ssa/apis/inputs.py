@@ -19,7 +19,8 @@ LONGEST_NAME = 180  # bytes
 # Frames per second that videos have; others say so by damage or on purpose
 RATES = (0.1, 1000.)
 # With which files of MPEG-4 and QuickTime begin, after four bytes of length
-ATOMS = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot')
+ATOMS = (b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot',
+         b'uuid', b'styp', b'sidx', b'moof')
 TIMEOUT = 20_000  # milliseconds without an answer from an address
 
 Image = Union[str, Path, np.ndarray]
@@ -196,8 +197,11 @@ class Video:
 
 def _begins_as_video(path: str) -> bool:
     """Whether a file begins as one of VIDEO_SUFFIXES does."""
-    with open(path, 'rb') as file:
-        start = file.read(8)
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(8)
+    except OSError:  # no permission
+        return False
     return start.startswith((b'RIFF', b'\x1a\x45\xdf\xa3')) or \
         start[4:] in ATOMS
 

@@ -6,10 +6,9 @@ from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
+from ..annotations.checks import LARGEST_ID
 from ..datasets.loading import LoadCheckedImage
 from .inputs import Video, is_video
-
-MAX_ID = 2**53  # beyond it JSON's readers round
 
 
 class ReadImage(NamedTuple):
@@ -63,10 +62,11 @@ def read_images(
 
 def _number(name: str) -> Optional[int]:
     """The image id that a name is, if it is one that JSON can hold."""
-    if not (name.isascii() and name.isdecimal()):
+    digits = name.lstrip('0') or '0'
+    if not (name.isascii() and name.isdecimal()) or len(digits) > 16:
         return None
-    number = int(name[-20:]) if len(name.lstrip('0')) <= 20 else MAX_ID
-    return number if number < MAX_ID else None
+    number = int(digits)
+    return number if number < LARGEST_ID else None
 
 
 def _listed_id(path: str, image_ids: Dict[str, int]) -> int:

@@ -26,14 +26,12 @@ def check_targets(folder: Union[str, Path],
         folder: To write to.
         images: Name and file or array of each input.
     """
-    def place(path: Union[str, Path]) -> str:
-        return os.path.realpath(path)
-
-    inputs = {place(given) for _, given in images
+    inputs = {os.path.realpath(given) for _, given in images
               if isinstance(given, str) and not is_url(given)}
+    place = os.path.realpath(folder)
     for name, _ in images:
         for ending in ENDINGS:
-            if place(Path(folder, name + ending)) in inputs:
+            if os.path.join(place, name + ending) in inputs:
                 raise ValueError(
                     f'{name + ending} in {folder} is an input, which a '
                     'picture would overwrite: give another output folder')

@@ -7,7 +7,7 @@ import torch
 from factories import CROWDPOSE_MINI as CROWDPOSE
 from factories import ROOT, read_once, steps
 from mmpose.registry import MODELS
-from small_configs import tiny, train_two_steps, with_data
+from small_configs import check_sizes, tiny, train_two_steps, with_data
 
 from mmpose_ssa.evaluation.complexity import DeformConv2d, count
 
@@ -42,21 +42,11 @@ def mmpose_config(name):
 @pytest.mark.parametrize('name', [*COCO, 'dekr_demo', *ON_CROWDPOSE])
 def test_sizes_agree(load, name):
     cfg = load(name)
-    train = steps(cfg.train_dataloader.dataset.pipeline)
-    codec, head = cfg.codec, cfg.model.head
-    assert train['GenerateTarget'].encoder == head.decoder == codec
-    assert train['SSARandomAffine'].input_size == codec.input_size
-    assert train['GeneratePersonMasks'].heatmap_size == codec.heatmap_size
-    for loader in (cfg.val_dataloader, cfg.test_dataloader):
-        resize = steps(loader.dataset.pipeline)['SSAResize']
-        assert resize.input_size == codec.input_size
-        assert resize.size_factor % 32 == 0  # HRNet's lowest resolution
+    check_sizes(cfg)
     if cfg.model.get('neck'):  # joins all resolutions
         stage4 = cfg.model.backbone.extra.stage4
         assert stage4.multiscale_output
-        assert head.in_channels == sum(stage4.num_channels)
-    with torch.device('meta'):
-        MODELS.build(head)
+        assert cfg.model.head.in_channels == sum(stage4.num_channels)
 
 
 @pytest.mark.parametrize('name', [*COCO, 'dekr_demo'])
