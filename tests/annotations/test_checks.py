@@ -8,6 +8,7 @@ import pytest
 from factories import content, person, rectangle, without
 
 from mmpose_ssa.annotations.checks import Rules, check_annotations
+from mmpose_ssa.annotations.segmentations import MAX_SIDE
 
 LABELLED = [(20, 20), (30, 40, 1)]
 TRAINING = Rules(17, needs=('bbox', 'keypoints', 'segmentation'), masks=True,
@@ -330,3 +331,27 @@ def test_masks_are_whole_where_they_are_read():
             damaged, rules)
     for rules in (KEYPOINTS, TESTING):
         assert check(damaged, rules).notes == []
+
+
+# --- limits -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize('size, allowed', [
+    ((8192, 16384), True), ((8192, 16385), False),  # 2^27 pixels
+    ((1, MAX_SIDE), True), ((1, MAX_SIDE + 1), False)])
+def test_the_largest_images(size, allowed):
+    people = [one()]
+    if allowed:
+        assert check(people, sizes={1: size}).dataset['images']
+    else:
+        assert 'width or height' in refusal(people, sizes={1: size})
+
+
+@pytest.mark.parametrize('number, allowed', [
+    (2**53 - 1, True), (2**53, False), (1 - 2**53, True), (-2**53, False)])
+def test_the_largest_ids(number, allowed):
+    people = [one(number)]
+    if allowed:
+        assert check(people).dataset['annotations'][0]['id'] == number
+    else:
+        assert 'annotations whose id is no whole number' in refusal(people)

@@ -36,6 +36,16 @@ def test_the_rule_by_hand(fill):
     assert_allclose(keypoints[0], [5, 7])  # as they were
 
 
+@pytest.mark.parametrize('threshold, taken', [(.5, True), (1., False)])
+def test_the_similarity_must_exceed_the_threshold(threshold, taken):
+    """A second location in the same place has similarity 1."""
+    keypoints, scores = np.array([[5., 7.]]), np.array([.5])
+    merged, _ = refine_keypoints(
+        keypoints, scores, keypoints + [1e-9, 0], np.array([.9]), 100,
+        SIGMAS[:1], False, threshold)
+    assert (merged[0, 0] > 5) == taken
+
+
 def test_what_the_refiner_does_not_find_changes_nothing():
     keypoints, scores = np.array([[5., 7.], [0, 0]]), np.array([.5, 0])
     merged, merged_scores = refine_keypoints(

@@ -166,6 +166,15 @@ def test_a_resumed_run_replaces_its_own_best(tmp_path):
     assert names(tmp_path, 'best*') == ['best_a_epoch_5.pth']
 
 
+def test_a_best_that_was_cut_is_not_taken_over(tmp_path):
+    options = dict(checkpoint=dict(save_best='a'))
+    small_runner(tmp_path, 2, scores=[.3, .2], **options).train()
+    whole = (tmp_path / 'best_a_epoch_1.pth').read_bytes()
+    (tmp_path / 'best_a_epoch_2.pth').write_bytes(whole[:-9999])
+    small_runner(tmp_path, 3, scores=[.25], resume=True, **options).train()
+    assert (tmp_path / 'best_a_epoch_1.pth').read_bytes() == whole
+
+
 @pytest.mark.parametrize('metrics', ['a', ['a', 'b']])
 @pytest.mark.parametrize('score, best', [(.4, 2), (.6, 3)])
 def test_a_kill_before_the_best_is_named(tmp_path, monkeypatch, metrics,
