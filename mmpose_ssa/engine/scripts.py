@@ -1,5 +1,8 @@
 """Scripts of MMPose and others, run where MMPose works without operators."""
+import argparse
+import ast
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -41,7 +44,31 @@ def run_script(path: Path, arguments: Sequence[str]) -> None:
         path: The script.
         arguments: What follows it on the command line.
     """
+    if {'-h', '--help'}.intersection(arguments):
+        _print_help(path)
     from . import compat  # noqa: F401  MMPose without compiled operators
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     runpy.run_path(str(path), run_name='__main__')
+
+
+def _print_help(path: Path) -> None:
+    """Print a script's help and exit, without the seconds of its imports.
+
+    OpenMMLab's scripts have a function ``parse_args``, which needs of what
+    they import ``os`` and, as an action, MMEngine's ``DictAction``. Of other
+    scripts nothing is printed: they run, and help themselves.
+    """
+    functions = [node for node in ast.parse(path.read_text('utf-8')).body
+                 if isinstance(node, ast.FunctionDef)
+                 and node.name == 'parse_args']
+    names = dict(argparse=argparse, os=os, osp=os.path,
+                 DictAction=argparse.Action)
+    exec(compile(ast.Module(functions, []), str(path), 'exec'), names)
+    before, sys.argv = sys.argv, [str(path), '--help']
+    try:
+        names['parse_args']()
+    except (KeyError, NameError):  # no such function, or it needs more
+        pass
+    finally:
+        sys.argv = before

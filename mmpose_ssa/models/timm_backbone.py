@@ -228,9 +228,11 @@ def _fetched(name: str, out_indices: Sequence[int],
     except (OSError, RuntimeError) as error:  # whatever the hub raises
         raise DownloadError(
             f'timm cannot fetch the weights of {name} '
-            f'({str(error).splitlines()[0]:.200}). Without network give a '
-            'file, model.backbone.pretrained=FILE, or begin with random '
-            'weights, model.backbone.pretrained=None') from error
+            f'({str(error).splitlines()[0]:.200}). Without network there '
+            "are three ways: copy the hub's cache folder from where it is "
+            'filled (HF_HOME names it); or give a file, `--cfg-options '
+            'model.backbone.pretrained=FILE`; or begin with random weights, '
+            '`--cfg-options model.backbone.pretrained=None`') from error
     return model.state_dict()
 
 

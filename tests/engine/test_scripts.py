@@ -1,4 +1,5 @@
 """Scripts of other packages, found and run."""
+import os
 import subprocess
 import sys
 
@@ -46,6 +47,28 @@ def test_a_script_runs_as_the_main_program_with_operators(package):
     done = run(package, 'some_package', 'demo/show_demo.py', '--x', '3')
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "__main__ 7 ['--x', '3']"
+
+
+@pytest.mark.parametrize('script', ['train.py', 'test.py'])
+def test_help_of_the_tools_is_mmposes_without_its_imports(script):
+    ours = subprocess.run(
+        [sys.executable, '-X', 'importtime', ROOT / 'tools' / script,
+         '--help'], text=True, capture_output=True,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    theirs = subprocess.run(
+        [sys.executable, find_script('mmpose', f'tools/{script}'), '--help'],
+        text=True, capture_output=True)
+    assert ours.returncode == 0 and 'config file path' in ours.stdout
+    assert ours.stdout == theirs.stdout
+    imported = {line.rpartition('|')[2].strip()
+                for line in ours.stderr.splitlines()}
+    assert 'mmpose_ssa.engine.scripts' in imported
+    assert not {'torch', 'mmengine', 'mmpose', 'numpy'} & imported
+
+
+def test_a_script_without_a_known_parser_helps_itself(package):
+    done = run(package, 'some_package', 'demo/show_demo.py', '--help')
+    assert done.stdout.splitlines()[-1] == "__main__ 7 ['--help']"
 
 
 def test_an_error_of_the_script_is_shown_with_its_traceback(
