@@ -5,6 +5,8 @@ What they are may never change: published numbers in ``data`` belong to them.
 import numpy as np
 from factories import COCO_FLIP, COCO_NAMES
 
+from mmpose_ssa.diagnosis import diagnose
+
 # A standing person, 70 x 98 units.
 POSE = np.array([
     (50, 10), (55, 6), (45, 6), (61, 9), (39, 9), (70, 28), (30, 28),
@@ -12,6 +14,12 @@ POSE = np.array([
     (36, 82), (65, 104), (35, 104)], float)
 SIGMAS = np.array([.026, .025, .025, .035, .035, .079, .079, .072, .072, .062,
                    .062, .107, .107, .087, .087, .089, .089])
+FLIP = np.array(COCO_FLIP)
+
+
+def diagnosis(dataset, results, area_range=(32**2, 1e10), sigmas=None):
+    """The diagnosis of people who are at least of COCO's medium area."""
+    return diagnose(dataset, results, area_range, sigmas)
 
 
 def dataset_of(annotations, images=3, names=COCO_NAMES):
