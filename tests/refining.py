@@ -1,5 +1,4 @@
 """An SSA with a refiner, as the tests of both need it."""
-
 import factories
 import numpy as np
 import torch

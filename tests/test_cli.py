@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from apis.test_inferencer import (SIZES, TINY, check_persons, checkpoint,
-                                  images, inferencer)
 from apis.test_inputs import write_video
 from factories import ROOT, person, refusal, write_annotations
+from inferring import (SIZES, TINY, check_persons, checkpoint, images,
+                       inferencer)
 
 from mmpose_ssa import cli
 

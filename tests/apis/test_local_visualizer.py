@@ -4,8 +4,8 @@ import mmcv
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
-from apis.test_inferencer import TINY, checkpoint, images, inferencer
 from factories import CONFIGS
+from inferring import TINY, checkpoint, images, inferencer
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmpose.registry import VISUALIZERS

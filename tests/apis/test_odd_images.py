@@ -7,8 +7,8 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from apis.test_inferencer import checkpoint, inferencer
 from factories import files_of
+from inferring import checkpoint, inferencer
 from PIL import Image
 
 from mmpose_ssa.apis.inferencer import SSAInferencer

@@ -2,8 +2,8 @@
 import cv2
 import numpy as np
 import pytest
-from apis.test_inferencer import TINY, checkpoint
 from factories import refusal
+from inferring import TINY, checkpoint
 
 from mmpose_ssa import cli
 

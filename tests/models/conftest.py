@@ -1,5 +1,4 @@
 """Small models with random weights, and images for them."""
-
 import numpy as np
 import pytest
 from factories import (noise, person, random_model, save_weights,
