@@ -4,7 +4,8 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 
-from mmpose_ssa.encoding.masks import image_to_heatmap, rasterize, valid_region
+from mmpose_ssa.encoding.masks import (FARTHEST, image_to_heatmap, rasterize,
+                                       valid_region)
 
 IDENTITY = np.float64([[1, 0, 0], [0, 1, 0]])
 
@@ -222,3 +223,25 @@ def test_bad_segmentations_are_named(segmentation, error, words):
 def test_perspective_is_refused():
     with pytest.raises(ValueError, match=r'\(3, 3\)'):
         image_to_heatmap(np.eye(3), (16, 16), (4, 4))
+
+
+def test_a_cell_of_half_size_is_half_of_its_pixels():
+    """An RLE's four pixels under each cell: two of them are enough."""
+    mask = (np.random.default_rng(0).random((12, 20)) < .5).astype(np.uint8)
+    rle = coco_mask.encode(np.asfortranarray(mask))
+    found = rasterize(rle, (12, 20), IDENTITY / 2, (10, 6))
+    blocks = mask.reshape(6, 2, 10, 2).sum(axis=(1, 3))
+    assert set(blocks.ravel()) == {0, 1, 2, 3, 4}
+    assert (found == (blocks >= 2)).all()
+
+
+def test_the_valid_region_is_as_wide_as_the_map():
+    assert valid_region([], (9, 9), IDENTITY, (5, 3)).tolist() == [[1] * 5] * 3
+
+
+def test_the_farthest_vertex():
+    near = np.nextafter(FARTHEST, 0)
+    rasterize([[0, 0, near, 0, 0, 1]], (9, 9), IDENTITY / 1e9, (5, 3))
+    for far in (FARTHEST, -FARTHEST):
+        with pytest.raises(ValueError, match='too large'):
+            rasterize([[0, 0, far, 0, 0, 1]], (9, 9), IDENTITY, (5, 3))

@@ -126,3 +126,51 @@ def test_nobody(grid):
 def test_keypoints_at_the_edge_belong_to_the_last_token():
     assert read(targets([(31.9, 15.9), None], grid=(2, 4))[0]) == [
         '????', '???#']
+
+
+def test_a_limb_ends_with_its_keypoints():
+    """Each of its own length; the others of the row and column are not his."""
+    found, = targets([(3.5, 3.5), (19.5, 3.5), (3.5, 11.5)],
+                     links=((0, 1), (0, 2)))
+    assert found.dtype == np.int8
+    assert read(found) == [
+        '###?',
+        '#???',
+        '????',
+        '????']
+
+
+def test_a_long_limb_beside_another():
+    assert read(targets([(3.5, 3.5), (27.5, 3.5), (3.5, 27.5)],
+                        links=((0, 1), (0, 2)))[0]) == [
+        '####',
+        '#???',
+        '#???',
+        '#???']
+
+
+@pytest.mark.parametrize('point, row, column', [
+    ((-.4, -.4), 0, 0), ((32.1, -.4), 0, 3), ((-.4, 32.1), 3, 0),
+    ((32.1, 32.1), 3, 3)])
+def test_a_keypoint_at_the_border_is_in_the_last_token(point, row, column):
+    """Pixels reach from -0.5 to 0.5 about their index."""
+    found, = targets([point], links=(), boxes=[(-9, -9, 40, 40)])
+    assert np.argwhere(found == 1).tolist() == [[row, column]]
+
+
+def test_a_box_reaches_to_the_centres_on_its_edge():
+    """Taller than wide; tokens outside it are avoided."""
+    found, = targets([(11.5, 11.5)], links=(), padding=1.,
+                     boxes=[(3.5, 3.5, 11.5, 27.5)])
+    assert read(found) == [
+        '??..',
+        '?#..',
+        '??..',
+        '??..']
+    found, = targets([(11.5, 11.5)], links=(), padding=1.,
+                     boxes=[(3.5, 3.5, 27.5, 11.5)])
+    assert read(found) == [
+        '????',
+        '?#??',
+        '....',
+        '....']
