@@ -88,6 +88,9 @@ def test_a_quarter_toward_the_higher_neighbour():
     assert quarter_offset(heatmap, *CENTRE).tolist() == [[.25, -.25]]
     heatmap[0, 1, 2] = .5
     assert quarter_offset(heatmap, *CENTRE).tolist() == [[0, -.25]]
+    # the corners do not count
+    heatmap[0, [0, 0, 2, 2], [0, 2, 0, 2]] = .9, .1, .1, .9
+    assert quarter_offset(heatmap, *CENTRE).tolist() == [[0, -.25]]
 
 
 @pytest.mark.parametrize('refine', [quarter_offset, taylor_offset])
@@ -120,3 +123,11 @@ def test_taylor_finds_the_centre_of_any_gaussian(rng):
 ])
 def test_taylor_stays_where_the_expansion_does_not_hold(heatmap):
     assert taylor_offset(heatmap[None], *CENTRE).tolist() == [[0, 0]]
+
+
+def test_each_candidate_is_judged_alone():
+    heatmaps = np.stack([gaussian(1.2, .9, 1), np.ones((3, 3)),
+                         gaussian(1.9, 1, 2), gaussian(1, 2.5, 2)])
+    assert_allclose(
+        taylor_offset(heatmaps, np.arange(4), np.ones((4, 2), int)),
+        [[.2, -.1], [0, 0], [.9, 0], [0, 0]], atol=1e-9)

@@ -5,6 +5,7 @@ from factories import linked_tokens, peaks
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmpose_ssa.decoding import DecodeOptions, decode
+from mmpose_ssa.decoding.decoder import size_factors
 
 SHAPE = (2, 12, 16)  # of the heatmaps: 64 x 48 pixels, 3 x 4 tokens
 
@@ -242,3 +243,11 @@ def test_rows_of_another_stride_are_refused():
     """48 tokens of 8 pixels instead of 12 of 16."""
     with pytest.raises(ValueError, match=r'\(1, 48\).*token_stride'):
         decode(peaks(SHAPE, (0, 1, 1, .9)), Rows(np.eye(48)), options_of())
+
+
+def test_the_share_of_an_image_that_does_not_begin_at_0():
+    """Six tokens of 2 x 2 cells on 8 x 4 cells; more than all of it is 1."""
+    maps = np.array([[1, .9, .1, 0] * 3, [1.] * 12])
+    options = options_of(size_exponent=.5, token_stride=8)
+    assert_allclose(size_factors(maps, (4, 6, 12, 10), options),
+                    [np.sqrt(6 * 4 / 32), 1])

@@ -15,6 +15,9 @@ def test_similarity_by_hand():
     assert_allclose(keypoint_similarity(first, second, 100, SIGMAS),
                     np.exp([-.5, -.5]))
     assert_allclose(keypoint_similarity(first, first, 100, SIGMAS), 1)
+    # the same, a hundredth as large: an area below a pixel
+    assert_allclose(keypoint_similarity(first / 100, second / 100, .01,
+                                        SIGMAS), np.exp([-.5, -.5]))
 
 
 def test_an_area_of_0_is_refused():

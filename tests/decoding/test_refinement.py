@@ -116,3 +116,8 @@ def test_masks_and_stand_ins_keep_their_order():
 def test_nobody_has_no_box():
     boxes, areas = person_boxes([], np.zeros((0, 4)))
     assert boxes.shape == (0, 4) and areas.shape == (0, )
+
+
+def test_a_mask_of_one_pixel_is_a_mask():
+    boxes, areas = person_boxes([rle(9, 9, (3, 2, 4, 3))], [[0, 0, 8, 8]])
+    assert boxes.tolist() == [[3, 2, 4, 3]] and areas.tolist() == [1]

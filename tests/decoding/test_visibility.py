@@ -46,4 +46,4 @@ def test_one_person_and_nobody():
                      .4).tolist() == [[-1, -1]]
     nobody = hidden_by(np.zeros((0, 2, 2)), np.zeros((0, 2), bool),
                        np.zeros((0, 2, 3)), 8, .4)
-    assert nobody.shape == (0, 2)
+    assert nobody.shape == (0, 2) and nobody.dtype == np.int64
