@@ -50,3 +50,10 @@ def test_tokens_are_in_row_major_order_and_clamped():
     tokens = tokens_at(points, 16, (3, 4))
     assert tokens.dtype == np.int64
     assert tokens.tolist() == [[2 * 4 + 1, 0, 11], [3, 0, 3]]
+
+
+def test_points_outside_are_in_the_nearest_tokens():
+    """In 3 x 4 tokens, row-major: the corners, and far beyond them."""
+    corners = np.array([(-1., -1), (64, -1), (-1, 48), (64, 48)])
+    assert tokens_at(corners, 16, (3, 4)).tolist() == [0, 3, 8, 11]
+    assert tokens_at(corners * 1e30, 16, (3, 4)).tolist() == [0, 3, 8, 11]

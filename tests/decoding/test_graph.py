@@ -67,3 +67,9 @@ def test_order_and_edges_are_the_papers():
     edges = {frozenset(edge) for edge in COCO_EDGES}
     assert edges == {frozenset(mirrored[k] for k in edge) for edge in edges}
     assert sum(frozenset((0, k)) in edges for k in range(17)) == 4
+
+
+@pytest.mark.parametrize('edge', [(2, 0), (0, 2), (-1, 0), (0, -1)])
+def test_an_edge_ends_at_keypoints(edge):
+    with pytest.raises(ValueError, match='names a keypoint'):
+        search_path([(0, 1), edge], 2, 0)

@@ -56,3 +56,10 @@ def test_other_keypoints_are_ordered_by_their_edges():
 def test_what_does_not_fit_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         DecodeOptions(**options)
+
+
+@pytest.mark.parametrize('option, value', [
+    ('nms_kernel', 1), ('nms_kernel', 5), ('mask_threshold', 0.),
+    ('merge_threshold', 0.), ('mask_mode', 'binary'), ('size_exponent', 0.)])
+def test_the_limits_themselves_are_taken(option, value):
+    assert getattr(DecodeOptions(**{option: value}), option) == value
