@@ -2,11 +2,13 @@
 
 Training, validation, testing and the tools read annotations through here.
 
-Estimated or left out, and noted: annotations of other categories; an ``area``
-that is missing or not positive (that of the mask, or else 0.53 of the box, as
-in CrowdPose's evaluation); an ``iscrowd`` of null; visibilities other than 0,
-1 and 2 (a keypoint is labelled where v > 0); a ``num_keypoints`` that is not
-the number of labelled ones; empty runs of an RLE.
+Estimated or left out, and noted: annotations of other categories; a ``bbox``
+without a pixel in the image (that of the mask, or else of the keypoints); an
+``area`` that is missing or none that could be (that of the mask, or else 0.53
+of the box, as in CrowdPose's evaluation); an ``iscrowd`` of null; visibilities
+other than 0, 1 and 2 (a keypoint is labelled where v > 0); a ``num_keypoints``
+that is not the number of labelled ones; empty runs of an RLE. Only noted:
+masks without a pixel in the image.
 
 Refused, with the file, the ids and the remedy: all else that the format does
 not allow, or that would be dropped, or would end the run, without a word.
@@ -17,15 +19,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from ..decoding.keypoints import AREA_OF_BOX
+from .extents import FARTHEST, in_image, may_be_area, span
 from .findings import Finding, Findings
 from .segmentations import (MAX_PIXELS, MAX_SIDE, flat_numbers, mask_area,
-                            plain_segmentation)
+                            mask_box, plain_segmentation)
 
 PERSON_ID = 1  # COCO's category
 
 Entry = Dict[str, Any]
 
-FARTHEST = 1e6  # pixels: no coordinate is larger
 LARGEST_ID = 2**53  # evaluations hold ids as floats
 
 
@@ -44,6 +46,8 @@ class Rules(NamedTuple):
         count_keypoints: Whether ``num_keypoints`` is counted anew.
             CrowdPose's evaluation reads what its file says.
         without_masks: What else can be done where there is no segmentation.
+        names: K names of the keypoints, if known: the file must not have the
+            same ones in another order.
     """
     num_keypoints: Optional[int] = None
     person: Union[str, int] = 'person'
@@ -53,6 +57,7 @@ class Rules(NamedTuple):
     text_ids: bool = False
     count_keypoints: bool = True
     without_masks: str = 'leave out what reads masks'
+    names: Sequence[str] = ()
 
     @property
     def reads_masks(self) -> bool:
@@ -182,6 +187,14 @@ def _person(categories: List[Entry], rules: Rules,
             f'has {number} category {rules.person!r} among {shown}',
             "write categories=[dict(id=1, name='person')] to it, or say by "
             'person=NAME of the data set which one shows persons')
+    given = found[0].get('keypoints')
+    if isinstance(given, list) and list(rules.names) != given and sorted(
+            map(str, given)) == sorted(rules.names):
+        place = next(i for i, n in enumerate(given) if n != rules.names[i])
+        findings.refuse(
+            "lists the metainfo's keypoints in another order: number "
+            f'{place} is {given[place]!r}, not {rules.names[place]!r}',
+            'give the data set metainfo of this order')
     return found[0]
 
 
@@ -195,7 +208,7 @@ def _own(annotations: List[Entry], person: Entry, images: Dict[Any, Entry],
         category = _whole(ann.get('category_id'))
         if _whole(shown) is None:
             findings.fault('id', shown)
-        elif not isinstance(image, (int, float, str)) or image not in images:
+        elif not _may_be_id(image) or image not in images:
             unknown[str(image)] = image
         elif category == person['id']:
             own.append(ann)
@@ -232,14 +245,25 @@ def _annotation(ann: Entry, image: Entry, rules: Rules,
     if 'keypoints' in ann:
         ann.update(_keypoints(ann, rules, findings))
     ann['iscrowd'] = _crowd(ann, findings)
-    positive = _is_positive(ann.get('area'))
-    readable = _segmentation(ann, size, rules, findings, not positive)
-    if not positive:
+    boxed = 'bbox' not in ann or in_image(ann['bbox'], size)
+    possible = may_be_area(ann, size, boxed)
+    readable = _segmentation(ann, size, rules, findings,
+                             not (boxed and possible))
+    pixels = mask_area(ann['segmentation'], *size) if readable else 0.
+    if readable and not pixels:
+        findings.note('mask_empty', number)
+    box = ann.get('bbox')
+    if pixels and not boxed:
+        box = mask_box(ann['segmentation'], *size)
+    elif not (boxed and box):
+        box = span(ann.get('keypoints', ())) or box
+    if not boxed and box is not ann['bbox']:
+        findings.note('bbox', number)
+        ann['bbox'] = box
+    if not possible:
         findings.note('area', number)
-        area = AREA_OF_BOX * np.prod(ann.get('bbox', [])[2:], dtype=float)
-        if readable:
-            area = mask_area(ann['segmentation'], *size)
-        ann['area'] = max(float(area), 1.)
+        sides = np.maximum((box or [])[2:], 0)
+        ann['area'] = max(pixels or float(AREA_OF_BOX * np.prod(sides)), 1.)
     return ann
 
 
@@ -264,7 +288,7 @@ def _keypoints(ann: Entry, rules: Rules, findings: Findings) -> Entry:
         points = numbers.astype(float)
         points[2::3] = np.clip(np.ceil(visible), 0, 2)
         changes['keypoints'] = points.tolist()
-    if rules.count_keypoints or 'num_keypoints' not in ann:
+    if rules.count_keypoints or _whole(ann.get('num_keypoints')) is None:
         changes['num_keypoints'] = labelled
         if ann.get('num_keypoints', labelled) != labelled:
             findings.note('num_keypoints', ann['id'])
@@ -325,10 +349,9 @@ def _doubles(entries: List[Entry]) -> List[Any]:
     return [number for number, times in counts.items() if times > 1]
 
 
-def _is_positive(area: Any) -> bool:
-    """Whether an area is a positive number of pixels that may be one."""
-    return (isinstance(area, (int, float)) and not isinstance(area, bool)
-            and 0 < area <= FARTHEST**2)
+def _may_be_id(value: Any) -> bool:
+    """Whether this is a number or a text that can be compared with ids."""
+    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
 
 
 def _numbers(values: Any, count: int) -> Optional[np.ndarray]:

@@ -56,8 +56,14 @@ NOTES = dict(
                    'write the number of keypoints with v > 0'),
     runs=('have an RLE with empty runs: these are joined',
           'write the RLE anew with pycocotools'),
-    area=('have no positive area: it is estimated as that of the mask, or '
-          'else as 0.53 of the box', 'write the area of the mask in pixels'),
+    bbox=('have a bbox without a pixel in the image: that of the mask, or '
+          'else of the keypoints, is taken',
+          'write x, y, width and height in pixels'),
+    area=('have no positive area, or one that cannot be: it is estimated as '
+          'that of the mask, or else as 0.53 of the box or of what the '
+          'keypoints span', 'write the area of the mask in pixels'),
+    mask_empty=('have a segmentation without a pixel in the image, which '
+                'nothing can find', 'write it in pixels of the image'),
 )
 
 

@@ -159,13 +159,24 @@ def _without_empty_runs(runs: np.ndarray) -> List[int]:
 def mask_area(segmentation: Union[list, dict], height: int,
               width: int) -> float:
     """Pixels of what :func:`plain_segmentation` returns."""
-    encoded = segmentation
+    return float(coco_mask.area(_encoded(segmentation, height, width)))
+
+
+def mask_box(segmentation: Union[list, dict], height: int,
+             width: int) -> List[float]:
+    """x, y, width and height of what :func:`plain_segmentation` returns."""
+    return coco_mask.toBbox(_encoded(segmentation, height, width)).tolist()
+
+
+def _encoded(segmentation: Union[list, dict], height: int,
+             width: int) -> dict:
+    """A compressed RLE of polygons or of any RLE."""
     if isinstance(segmentation, list):
-        encoded = coco_mask.merge(
+        return coco_mask.merge(
             coco_mask.frPyObjects(segmentation, height, width))
-    elif not isinstance(segmentation['counts'], (str, bytes)):
-        encoded = coco_mask.frPyObjects(segmentation, height, width)
-    return float(coco_mask.area(encoded))
+    if not isinstance(segmentation['counts'], (str, bytes)):
+        return coco_mask.frPyObjects(segmentation, height, width)
+    return segmentation
 
 
 def pixels_around(rle: dict, points: np.ndarray, reach: int) -> np.ndarray:

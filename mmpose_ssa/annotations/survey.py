@@ -69,7 +69,8 @@ def survey(content: Any, name: str, rules: Rules
 
     Returns:
         What is left of it without the entries that are refused, None if
-        nothing can be read; and what was refused and noted.
+        nothing can be read; and what was refused and noted, but for empty
+        masks, which :mod:`~mmpose_ssa.annotations.suspicions` finds.
     """
     refused: List[Finding] = []
     while True:
@@ -89,7 +90,9 @@ def survey(content: Any, name: str, rules: Rules
             ann.get('num_keypoints') and not ann['iscrowd']
             for ann in checked.dataset.get('annotations', ())):
         refused.append(_nobody(checked, rules))
-    return checked, refused + checked.noted
+    # empty masks are among what is suspected of persons
+    return checked, refused + [
+        note for note in checked.noted if note.kind != 'mask_empty']
 
 
 def _nobody(checked: Checked, rules: Rules) -> Finding:

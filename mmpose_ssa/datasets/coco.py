@@ -12,6 +12,7 @@ as MMPose reads them:
 - It forgets the images' sizes, which are compared with the files here.
 - It checks nothing of a ``bbox_file``, and takes category 1 for persons.
 """
+import logging
 import os.path as osp
 from typing import Dict, List, Optional, Set, Tuple, Union
 
@@ -176,7 +177,8 @@ class CheckedCocoDataset(CocoDataset):
             masks=bool(drawn) or training and self.data_mode == 'bottomup',
             files=True,
             without_masks="train the naive variant with "
-            "GeneratePersonMasks(missing='empty')")
+            "GeneratePersonMasks(missing='empty')",
+            names=keypoint_order(self._metainfo))
 
     def _check_training(self, persons: List[dict],
                         images: List[dict]) -> None:
@@ -184,7 +186,8 @@ class CheckedCocoDataset(CocoDataset):
         if not any(map(self._is_valid_instance, persons)):
             raise ValueError(
                 f'annotation file {self.ann_file} has no person with labelled '
-                f"keypoints in its {len(persons)} annotations: train on "
+                f'keypoints and a box in the image in its {len(persons)} '
+                'annotations: train on '
                 "COCO's person_keypoints_train2017.json or data like it; to "
                 'test without annotations set test_mode=True')
         empty = len(images) - len({p['img_id'] for p in persons})
@@ -192,6 +195,19 @@ class CheckedCocoDataset(CocoDataset):
             print_log(
                 f'{empty} of {len(images)} images of {self.ann_file} show '
                 'nobody and are not trained on', logger='current')
+        shared = len(images) - len({image['img_path'] for image in images})
+        if shared:
+            print_log(
+                f'{shared} images of {self.ann_file} have the file of another '
+                'one: each is trained on with its own persons only, and the '
+                'others count as background; give all of them one image id',
+                logger='current', level=logging.WARNING)
+
+
+def keypoint_order(metainfo: dict) -> List[str]:
+    """The K names of the keypoints of a data set's parsed metainfo."""
+    names = metainfo.get('keypoint_id2name', {})
+    return [names[number] for number in sorted(names)]
 
 
 def read_annotations(ann_file: str, rules: Rules,

@@ -94,8 +94,7 @@ def _check_file(image: dict, path: str, loader: LoadCheckedImage) -> File:
     assert pixels is not None
     content = Path(path).read_bytes()
     width, height, orientation = read_header(content, path)
-    stored = 'ignore_orientation' in loader.color_type
-    turned = orientation != 1 and not stored and (
+    turned = orientation != 1 and not loader.reads_as_stored and (
         pixels['img_shape'][:2] == (height, width))
     return File(image, ['turned'] * turned,
                 digest=hashlib.blake2b(content, digest_size=16).digest())

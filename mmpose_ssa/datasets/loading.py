@@ -7,14 +7,15 @@ Deviations from MMPose, whose class this extends:
   for all memory. Here at most ``max_pixels`` are decoded, and no JPEG 2000:
   of one whose two headers disagree, OpenCV writes beyond its memory.
 - It turns an image upright by its EXIF orientation, as viewers do, whatever
-  size the annotations name. So it is here, and the sizes must agree.
+  size the annotations name. So it is here, and the sizes must agree. OpenCV
+  forgets to turn WebP.
 """
 import io
 import os
 import stat
 import urllib.request
 from http.client import HTTPException
-from typing import Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -34,6 +35,14 @@ FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM')
 # How JPEG 2000 begins, in a file with boxes and as a bare codestream
 JPEG_2000 = (b'\0\0\0\x0cjP', b'\xff\x4f\xff\x51')
 JPEG = b'\xff\xd8'
+RIFF, WEBP = b'RIFF', b'WEBP'  # at 0 and 8
+# EXIF orientation -> the stored rows and columns, turned upright
+TURNS: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1], 5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: p[::-1].swapaxes(0, 1),
+    7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
+    8: lambda p: p.swapaxes(0, 1)[::-1]}
 SCAN = b'\xff\xda'  # begins a scan; progressive JPEGs have some ten
 MAX_SCANS = 100
 SECOND = 2**38  # pixels times bytes: scans of 100 bytes take a second then
@@ -112,21 +121,36 @@ class LoadCheckedImage(LoadImage):
             results['ori_img'] = results['img']
         return results
 
+    @property
+    def reads_as_stored(self) -> bool:
+        """Whether the images' EXIF orientations are left out of account."""
+        return (self.color_type == 'unchanged'
+                or self.color_type.endswith('ignore_orientation'))
+
     def _load(self, path: str, annotated: Optional[tuple]) -> np.ndarray:
         """The pixels of a file, checked before and after they are decoded."""
         content = self._read(path)
         width, height, orientation = read_header(content, path,
                                                  self.max_pixels)
-        if 'ignore_orientation' in self.color_type:
+        if self.reads_as_stored:
             orientation = 1
         self._check_pixels(path, width, height)
+        color_type, turn = self.color_type, None
+        if orientation != 1 and content.startswith(RIFF) and (
+                content[8:12] == WEBP):
+            # Told so, no decoder turns it, whatever its version
+            color_type, turn = f'{color_type}_ignore_orientation', TURNS[
+                orientation]
         try:
-            image = imfrombytes(content, self.color_type,
-                                backend=self.imdecode_backend)
+            image = imfrombytes(content, color_type,
+                                backend='cv2' if turn else
+                                self.imdecode_backend)
         except cv2.error as error:
             raise _unreadable(path) from error
         if image is None:
             raise _unreadable(path)
+        if turn:
+            image = np.ascontiguousarray(turn(image))
         self._check_pixels(path, *image.shape[1::-1])
         if annotated is not None and None not in annotated:
             self._check_shape(path, image.shape[:2], (height, width),

@@ -7,7 +7,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..annotations.checks import LARGEST_ID
+from ..annotations.checks import FARTHEST, LARGEST_ID
 from ..annotations.segmentations import check_rle, flat_numbers
 
 
@@ -57,7 +57,11 @@ def check_result(result: dict,
     if 'keypoints' in result:
         check_points(result['keypoints'], name, num_keypoints)
     if 'bbox' in result:
-        check_numbers(result['bbox'], 4, f"{name}'s bbox")
+        box = check_numbers(result['bbox'], 4, f"{name}'s bbox")
+        if (np.abs(box) > FARTHEST).any() or (box[2:] < 0).any():
+            raise ValueError(
+                f"{name}'s bbox must be x, y, width and height in pixels up "
+                f"to {FARTHEST:,.0f}, got {result['bbox']!r:.200}")
 
 
 def check_keys(entry: dict, keys: Sequence[str], name: str) -> None:
@@ -81,8 +85,9 @@ def _is_id(value: Any) -> bool:
 
     Larger ones may all have one hash: a dict of many of them takes for ever.
     """
-    return isinstance(value, str) or (isinstance(value, int)
-                                      and abs(value) < LARGEST_ID)
+    return isinstance(value, str) or (
+        isinstance(value, int) and not isinstance(value, bool)
+        and abs(value) < LARGEST_ID)
 
 
 def keypoint_names(category: dict) -> Tuple[str, ...]:
@@ -123,8 +128,11 @@ def check_points(flat: list, name: str,
             f'{name} has {len(flat)} numbers of keypoints, but the '
             f'{num_keypoints} keypoints that the category names need '
             f'{3 * num_keypoints}: give files of the same data set')
-    return check_numbers(flat, len(flat),
-                         f"{name}'s keypoints").reshape(-1, 3)
+    points = check_numbers(flat, len(flat), f"{name}'s keypoints")
+    if (np.abs(points) > FARTHEST).any():
+        raise ValueError(f"{name}'s keypoints must be pixels up to "
+                         f'{FARTHEST:,.0f}, got {np.abs(points).max():.3g}')
+    return points.reshape(-1, 3)
 
 
 def check_numbers(values: list, length: int, name: str) -> np.ndarray:

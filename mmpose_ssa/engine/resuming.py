@@ -13,7 +13,7 @@ from typing import Any, List, Optional
 import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from mmpose.registry import HOOKS
 from torch.optim import Optimizer
 
@@ -66,11 +66,43 @@ class StrictResuming(Hook):
                 f'{name} does not fit the training of {runner.cfg.filename}: '
                 'resume it with the config that it was trained with, or give '
                 f'it as load_from instead of --resume ({fault})')
+        change = progress_change(runner, checkpoint['meta'], name)
+        if change:
+            runner.logger.warning(change)
         for change in schedule_changes(runner.param_schedulers, checkpoint):
             runner.logger.warning(
                 f'{change}: a resumed training keeps what it began with. For '
                 'the value of the config, give the checkpoint as load_from '
                 'instead of --resume')
+
+
+def progress_change(runner: Runner, meta: dict, name: str) -> str:
+    """What to say if epoch and iteration are not those of the config.
+
+    Raises:
+        RunError: If a training by iterations is already behind its end:
+            MMEngine would draw a batch for each of them.
+    """
+    epoch, iteration = meta['epoch'], meta['iter']
+    loop = runner.train_loop
+    if isinstance(loop, IterBasedTrainLoop):
+        if iteration > loop.max_iters:
+            raise RunError(
+                f'{name} is of iteration {iteration}, but train_cfg.max_iters '
+                f'is {loop.max_iters}: nothing is left to train; raise it, or '
+                'test the checkpoint')
+        return ''
+    if epoch >= loop.max_epochs:
+        return (f'{name} is of epoch {epoch}, and train_cfg.max_epochs is '
+                f'{loop.max_epochs}: nothing is left to train. To go on, '
+                'raise it; otherwise test the checkpoint')
+    steps = len(loop.dataloader)
+    if iteration != epoch * steps:
+        return (f'{name} is of iteration {iteration}, but {epoch} epochs of '
+                f'the config have {epoch * steps}: other data or another '
+                'batch size? What depends on the iteration (warm-up, '
+                'RampMaskLoss) goes on from that number')
+    return ''
 
 
 def missing(runner: Runner, checkpoint: dict) -> str:

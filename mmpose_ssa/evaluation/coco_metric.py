@@ -5,8 +5,9 @@ from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 
 from ..annotations.checks import Rules
-from .ground_truth import (PERSON_ID, announced, note_untested,
-                           read_ground_truth)
+from ..datasets.coco import keypoint_order
+from .ground_truth import (PERSON_ID, announced, check_crowding,
+                           check_somebody, note_untested, read_ground_truth)
 
 
 @METRICS.register_module()
@@ -53,10 +54,19 @@ class CheckedCocoMetric(CocoMetric):
             rules = Rules(
                 dataset_meta['num_keypoints'], self.person or person,
                 needs=() if self.format_only else ('bbox', 'keypoints'),
-                count_keypoints=self.iou_type != 'keypoints_crowd')
+                count_keypoints=self.iou_type != 'keypoints_crowd',
+                names=keypoint_order(dataset_meta))
             self.coco, self.person_id = read_ground_truth(
                 ann_file, rules, evaluated=not self.format_only)
+            if not self.format_only:
+                self._check(ann_file)
         CocoMetric.dataset_meta.fset(self, dataset_meta)
+
+    def _check(self, ann_file: str) -> None:
+        """Check what this evaluation reads beside the annotations."""
+        check_somebody(self.coco, ann_file, 'keypoints')
+        if self.iou_type == 'keypoints_crowd':
+            check_crowding(self.coco, ann_file)
 
     def process(self, data_batch: Sequence[dict],
                 data_samples: Sequence[dict]) -> None:

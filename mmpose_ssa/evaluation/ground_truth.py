@@ -6,6 +6,7 @@ from mmengine.logging import MessageHub, print_log
 from xtcocotools.coco import COCO
 
 from ..annotations.checks import PERSON_ID, Rules
+from ..annotations.findings import first
 from ..datasets.coco import read_annotations
 from ..diagnosis.results import without_printing
 
@@ -51,6 +52,43 @@ def read_ground_truth(ann_file: str, rules: Rules,
     with without_printing():
         coco = COCO(ann_file, ann_data=checked.dataset)
     return coco, checked.person.get('id', PERSON_ID)
+
+
+def check_somebody(coco: COCO, ann_file: str, what: str) -> None:
+    """Raise ValueError if nobody is to be found, so that every AP is -1.
+
+    Args:
+        coco: The annotations, crowds marked.
+        ann_file: Their file.
+        what: Of whom something is evaluated: those with 'keypoints' or masks.
+    """
+    keypoints = what == 'keypoints'
+    if not any(not ann.get('iscrowd')
+               and (ann.get('num_keypoints') or not keypoints)
+               for ann in coco.anns.values()):
+        labelled = 'labelled keypoints' if keypoints else 'a mask'
+        raise ValueError(
+            f'annotation file {ann_file} has nobody to find: of its '
+            f'{len(coco.anns)} annotations of persons none is of a single '
+            f'person with {labelled}, and every AP would be -1: give the file '
+            'of a data set with such persons, or leave the metric out')
+
+
+def check_crowding(coco: COCO, ann_file: str) -> None:
+    """Raise ValueError unless images have CrowdPose's ``crowdIndex``.
+
+    Its evaluation sorts the images by it into easy, medium and hard ones.
+    """
+    odd = [number for number, image in coco.imgs.items()
+           if isinstance(image.get('crowdIndex'), bool)
+           or not isinstance(image.get('crowdIndex'), (int, float))
+           or not 0 <= image['crowdIndex'] <= 1]
+    if odd:
+        raise ValueError(
+            f"annotation file {ann_file} has images whose crowdIndex is no "
+            f'number from 0 to 1 ({len(odd)}: image {first(odd)}): give '
+            "CrowdPose's own file, write it to each image, or evaluate with "
+            "iou_type='keypoints'")
 
 
 def note_untested(coco: COCO, tested: Sequence[int]) -> None:

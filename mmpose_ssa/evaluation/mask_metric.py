@@ -16,7 +16,8 @@ from xtcocotools.cocoeval import COCOeval
 
 from ..annotations.checks import Rules
 from ..diagnosis.results import without_printing
-from .ground_truth import PERSON_ID, announced, read_ground_truth
+from .ground_truth import (PERSON_ID, announced, check_somebody,
+                           read_ground_truth)
 
 # Table 3: metric -> (array, IoU threshold, size class, proposals)
 TABLE_3 = {
@@ -169,6 +170,7 @@ class PersonMaskMetric(BaseMetric):
         for ann in self._coco.anns.values():
             if self.ignore_unlabelled and not _is_labelled(ann):
                 ann['iscrowd'] = 1
+        check_somebody(self._coco, ann_file, 'masks')
 
 
 def evaluate_masks(coco: COCO, detections: List[dict]) -> Dict[str, float]:

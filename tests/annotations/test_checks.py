@@ -106,13 +106,6 @@ def test_an_area_is_estimated(area, rules):
     assert 'area' in note and '(id 1, ' in note
 
 
-def test_an_area_without_mask_and_box_is_a_pixel():
-    bare = without(one(), 'area', 'bbox', 'segmentation')
-    assert check([bare], TESTING).dataset['annotations'][0]['area'] == 1
-    flat = one(area=0, bbox=[5, 5, 0, 9], segmentation=None)
-    assert check([flat], TESTING).dataset['annotations'][0]['area'] == 1
-
-
 def test_a_damaged_mask_gives_no_area_where_masks_are_not_read():
     found = check([one(area=0, segmentation=[[1, 2, 3, 4]])], KEYPOINTS)
     ann, = found.dataset['annotations']

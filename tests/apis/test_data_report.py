@@ -140,10 +140,10 @@ def test_a_config_of_another_data_set_is_refused(folder):
 
 
 def test_nobody_whom_mmpose_would_take(folder):
-    """It takes nobody whose box has no width."""
-    flat = [person(bbox=[9, 9, 0, 9])]
-    assert not report(folder, flat)[0].is_refused
-    made, found = report(folder, flat, config(folder))
+    """It takes nobody whose box is outside the image."""
+    outside = [person([(90, 90)])]
+    assert not report(folder, outside)[0].is_refused
+    made, found = report(folder, outside, config(folder))
     assert made.is_refused and made.trial is None
     assert 'no person with labelled keypoints' in found['nobody'].remedy
 

@@ -33,7 +33,7 @@ def evil(tmp_path):
     """A data set whose file and its image are named to be HTML."""
     name = '<b>"&amp;\'.png'
     cv2.imwrite(str(tmp_path / name), np.full((40, 80, 3), 60, np.uint8))
-    given = content([person(box=(10, 10, 30, 30), area=9e4)], {1: (40, 80)})
+    given = content([person(box=(10, 10, 30, 30), area=3e3)], {1: (40, 80)})
     given['images'][0]['file_name'] = name
     file = tmp_path / '<script>.json'
     file.write_text(json.dumps(given))

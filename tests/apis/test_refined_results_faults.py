@@ -68,7 +68,8 @@ REFUSED = {
     'box outside': ([a_result(**OUTSIDE)],
                     r'result 0 of image 1 \(110 x 70 .*'
                     r'\[300.0, 10.0, 320.0, 30.0\].* outside'),
-    'negative box': ([a_result(bbox=[30, 10, -20, 20])], 'outside the image'),
+    'negative box': ([a_result(bbox=[30, 10, -20, 20])],
+                     'bbox must be x, y, width and height'),
     'another size': ([a_result(segmentation=rle(50, 60))],
                      'mask of 60 x 50.*folder'),
     'nothing': ([a_result(keypoints=[0] * 51)],

@@ -96,10 +96,12 @@ FAULTS_ALWAYS = {
 }
 FAULTS_IN_TRAINING = {
     'no annotations': (without(content(), 'annotations'),
-                       'no person with labelled keypoints in its 0 annot'),
+                       'no person with labelled keypoints and a box in the '
+                       'image in its 0 annot'),
     'nobody labelled': (
         content(annotations=[person(num_keypoints=0, keypoints=[0] * 51)]),
-        'no person with labelled keypoints in its 1 annotations: train on'),
+        'no person with labelled keypoints and a box in the image in its 1 '
+        'annotations: train on'),
     'crowd alone': (content(annotations=[person(iscrowd=1)]),
                     'no person with labelled keypoints'),
     'instances': (
@@ -222,6 +224,49 @@ def test_faults_that_are_repaired_are_said_once(tmp_path, log, test_mode):
         assert word in text and '(id 1)' in text
         assert '1 of 1 annotations' in text
         assert str(tmp_path / 'persons.json') in text
+
+
+@pytest.mark.parametrize('box', [[0, 0, 0, 0], [30, 5, -20, 20],
+                                 [90, 5, 20, 20]])
+def test_nobody_is_dropped_for_a_box_without_a_pixel(tmp_path, log, box):
+    """MMPose leaves such persons out, top-down without a word."""
+    text = content(annotations=[person(1, bbox=box), person(2)])
+    (tmp_path / 'persons.json').write_text(json.dumps(text))
+    dataset = CheckedCocoDataset(data_root=str(tmp_path),
+                                 ann_file='persons.json', data_mode='topdown')
+    found = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert [info['id'] for info in found] == [1, 2]
+    # of the one keypoint, at least a pixel
+    assert found[0]['bbox'].tolist() == [[9, 9, 10, 10]]
+    assert 'a bbox without a pixel' in log[0] and '(id 1)' in log[0]
+
+
+def test_images_of_one_file_are_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(coco, 'print_log',
+                        lambda text, logger, level=20: said.append(text))
+    images = [image(1), image(2) | dict(file_name='1.png'), image(3)]
+    read(tmp_path, content(images=images, annotations=[
+        person(i, i) for i in (1, 2, 3)]))
+    line, = (text for text in said if 'file of another' in text)
+    assert line.startswith('1 images of ') and 'background' in line
+    said.clear()
+    read(tmp_path, content(images=[image(1), image(3)]))
+    assert not [text for text in said if 'file of another' in text]
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_keypoints_in_another_order_are_refused(tmp_path, test_mode):
+    names = list(factories.COCO_NAMES)
+    category = dict(id=1, name='person', keypoints=names)
+    read(tmp_path, content(categories=[category]), test_mode=test_mode)
+    # other words for them are check-data's to compare
+    category['keypoints'] = ['Nose', *names[1:]]
+    read(tmp_path, content(categories=[category]), test_mode=test_mode)
+    category['keypoints'] = [*names[:2], names[3], names[2], *names[4:]]
+    with pytest.raises(ValueError, match=(
+            f"another order: number 2 is '{names[3]}', not '{names[2]}'")):
+        read(tmp_path, content(categories=[category]), test_mode=test_mode)
 
 
 @pytest.mark.parametrize('test_mode', [False, True])

@@ -64,7 +64,8 @@ def turned(path, orientation, pixels=PIXELS):
     """Write an image that is to be turned, without loss."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(pixels[..., ::-1]).save(path, exif=exif)
+    lossless = dict(lossless=True) if path.suffix == '.webp' else {}
+    Image.fromarray(pixels[..., ::-1]).save(path, exif=exif, **lossless)
     return str(path)
 
 
@@ -77,7 +78,7 @@ UPRIGHT = {
     8: lambda p: p.swapaxes(0, 1)[::-1]}
 
 
-@pytest.mark.parametrize('kind', ['png', 'tiff'])
+@pytest.mark.parametrize('kind', ['png', 'tiff', 'webp'])
 @pytest.mark.parametrize('orientation', UPRIGHT)
 def test_images_are_turned_upright_or_not_at_all(tmp_path, kind, orientation):
     path = turned(tmp_path / f'1.{kind}', orientation)
@@ -87,9 +88,10 @@ def test_images_are_turned_upright_or_not_at_all(tmp_path, kind, orientation):
         assert np.array_equal(found['img'], upright)
     if kind == 'tiff':  # OpenCV always turns them
         return
-    stored = LoadCheckedImage(color_type='color_ignore_orientation')
-    found = stored(dict(img_path=path, annotated_shape=(4, 6)))
-    assert np.array_equal(found['img'], PIXELS)
+    for color_type in ('color_ignore_orientation', 'unchanged'):
+        stored = LoadCheckedImage(color_type=color_type)
+        found = stored(dict(img_path=path, annotated_shape=(4, 6)))
+        assert np.array_equal(found['img'], PIXELS)
 
 
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])

@@ -143,6 +143,11 @@ def test_annotations_that_cannot_be_evaluated_against(dataset, message):
     ([changed(RES, keypoints=['x'] * 51)], "result 0's keypoints .* 51"),
     ([RES, changed(RES, bbox=[0, 0, 9, 9])], "some .* 'bbox'"),
     ([changed(RES, bbox=[0, 0, 9])], "result 0's bbox .* 4"),
+    ([changed(RES, bbox=[0, 0, 9, -1])], "result 0's bbox .* pixels"),
+    ([changed(RES, bbox=[1e300, 0, 9, 9])], "result 0's bbox .* pixels"),
+    ([changed(RES, keypoints=[-1e300] * 51)],
+     "result 0's keypoints .* up to 1,000,000, got 1e\\+300"),
+    ([changed(RES, image_id=True)], "result 0's image_id .* True"),
 ])
 def test_results_that_cannot_be_diagnosed(results, message):
     truth = read_truth(dataset_of([ANN]))

@@ -60,6 +60,44 @@ def test_a_missing_part_is_named(changed, part):
         changed(lambda content: content.pop(part)).train()
 
 
+def warnings_of(runner):
+    said = []
+    runner.logger.warning = said.append
+    runner.train()
+    return [line for line in said if 'a.pth' in line]
+
+
+@pytest.mark.parametrize('epoch, iteration, words', [
+    (2, 6, None),
+    (2, 10**6, 'of iteration 1000000, but 2 epochs of the config have 6'),
+    (1, 6, 'of iteration 6, but 1 epochs of the config have 3'),
+    (3, 9, 'of epoch 3, and train_cfg.max_epochs is 3: nothing is left'),
+    (2**31, 6, 'of epoch 2147483648, and train_cfg.max_epochs is 3')])
+def test_progress_that_does_not_fit_is_said(changed, epoch, iteration, words):
+    said = warnings_of(changed(at('meta', epoch=epoch, iter=iteration)))
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
+
+
+@pytest.mark.parametrize('iteration, refused', [
+    (9, False), (10, True), (2**31, True)])
+def test_a_training_by_iterations_is_not_resumed_behind_its_end(
+        changed, iteration, refused):
+    """MMEngine would draw a batch for each of them."""
+    runner = changed(
+        at('meta', iter=iteration),
+        train_cfg=dict(by_epoch=False, max_iters=9, val_interval=3),
+        checkpoint=dict(interval=3, by_epoch=False),
+        custom_hooks=[dict(type='StrictResuming')])
+    if refused:
+        with pytest.raises(RunError, match=(
+                f'a.pth is of iteration {iteration}, but train_cfg.max_iters '
+                'is 9: nothing is left')):
+            runner.train()
+    else:
+        runner.train()
+
+
 @pytest.mark.parametrize('key', ['epoch', 'iter'])
 def test_a_missing_count_is_named(changed, key):
     with pytest.raises(RunError, match=f'a.pth holds no {key}'):

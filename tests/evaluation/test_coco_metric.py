@@ -66,7 +66,8 @@ def test_good_annotations_give_mmposes_numbers(mmpose, coco_mini, rng):
 
 @pytest.mark.parametrize('fault', [
     dict(area=0), dict(area=None), dict(iscrowd=None), dict(num_keypoints=0),
-    dict(id=0)])
+    dict(id=0), dict(bbox=[0, 0, 0, 0], area=0, segmentation=None),
+    dict(bbox=[60, 10, -50, 60]), dict(area=.4), dict(area=1e9)])
 def test_what_is_estimated_is_found(tmp_path, fault):
     """Perfect predictions of two persons, in spite of the file's faults."""
     persons = [person(POINTS, 1), person(np.array(POINTS) + 20, 2)]
@@ -175,6 +176,60 @@ def test_crowdposes_metric_is_mmposes(mmpose, crowdpose_mini, rng):
         metric.process({}, found)
         scores.append(metric.evaluate(len(found)))
     assert scores[0] == scores[1] and scores[0]['coco/AP'] > 0
+
+
+NOBODY = dict(keypoints=[0] * 51, num_keypoints=0)
+
+
+@pytest.mark.parametrize('people', [
+    [], [person(POINTS) | NOBODY], [person(POINTS, iscrowd=1)],
+    [person(POINTS) | NOBODY, person(POINTS, 2, iscrowd=1)]])
+def test_nobody_to_find_is_said_before_training(tmp_path, people):
+    path = write(tmp_path, people)
+    with pytest.raises(ValueError, match=(
+            rf'persons.json has nobody to find: of its {len(people)} .*'
+            'every AP would be -1: give')):
+        CheckedCocoMetric(path).dataset_meta = meta()
+    CheckedCocoMetric(path, format_only=True,
+                      outfile_prefix='a').dataset_meta = meta()
+
+
+@pytest.mark.parametrize('index, allowed', [
+    ('missing', False), (None, False), ('0.5', False), (True, False),
+    (float('nan'), False), (1.01, False), (-1, False), (0, True), (1, True)])
+def test_crowdpose_needs_its_crowd_index(tmp_path, index, allowed):
+    """Missing, it was a KeyError after the last image."""
+    path = write(tmp_path, [person(POINTS)])
+    text = json.loads((tmp_path / 'persons.json').read_text())
+    if index != 'missing':
+        text['images'][0]['crowdIndex'] = index
+    (tmp_path / 'persons.json').write_text(json.dumps(text))
+    metric = CheckedCocoMetric(path, iou_type='keypoints_crowd')
+    if allowed:
+        metric.dataset_meta = meta()
+    else:
+        with pytest.raises(ValueError, match=(
+                r'persons.json.*crowdIndex is no number from 0 to 1 \(1: '
+                r'image 1\)')):
+            metric.dataset_meta = meta()
+    CheckedCocoMetric(path).dataset_meta = meta()
+
+
+def test_a_zero_box_is_not_a_person_of_no_size(tmp_path):
+    """CrowdPose's evaluation takes the area from the box."""
+    good, bad = person(POINTS), person(POINTS, bbox=[0, 0, 0, 0])
+    found = []
+    for number, people in enumerate(([good], [bad])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = write(folder, people)
+        text = json.loads((folder / 'persons.json').read_text())
+        text['images'][0]['crowdIndex'] = .5
+        (folder / 'persons.json').write_text(json.dumps(text))
+        metric = CheckedCocoMetric(path, iou_type='keypoints_crowd',
+                                   use_area=False, **OPTIONS)
+        found.append(evaluated(metric, samples([good], shift=.5))['coco/AP'])
+    assert found[0] == pytest.approx(found[1]) == pytest.approx(.9)
 
 
 @pytest.mark.parametrize('number', [0, -1])

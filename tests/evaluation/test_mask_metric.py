@@ -284,6 +284,16 @@ def test_predictions_that_cannot_be_evaluated(tmp_path, prediction, words):
                                  pred_instances=prediction)])
 
 
+@pytest.mark.parametrize('people, options', [
+    ([], {}), ([person(1, 1, 0, 0, 9, 9, iscrowd=1)], {}),
+    ([person(1, 1, 0, 0, 9, 9, v=0)], dict(ignore_unlabelled=True))])
+def test_nobody_to_find(tmp_path, people, options):
+    with pytest.raises(ValueError, match='nobody to find.* with a mask'):
+        PersonMaskMetric(write(tmp_path, people), **options)
+    PersonMaskMetric(write(tmp_path, [
+        *people, person(2, 1, 20, 20, 9, 9)]), **options)
+
+
 def test_annotations_that_cannot_be_evaluated(tmp_path):
     bare = person(6, 1, 0, 0, 9, 9)
     del bare['segmentation']
