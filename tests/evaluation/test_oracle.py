@@ -313,9 +313,9 @@ def test_faulty_data_are_named(capsys, two_persons, words, change):
     change(content)
     two_persons.write_text(json.dumps(content))
     refuse(capsys, words, DEMO, *on(two_persons))
-    # A loader's process ends with its loader, and is reaped by who asks for it
-    gc.collect()
-    multiprocessing.active_children()
+    gc.collect()  # a loader's process ends with its loader
+    for process in multiprocessing.active_children():
+        process.join()
 
 
 def test_keypoints_that_are_not_the_codecs_are_named():
