@@ -43,6 +43,10 @@ QUESTIONS: Dict[str, Question] = {
     'c': Question('Does it matter which layer is supervised?', (
         SUPERVISED, Entry('layer 0, the first', '_layer0'),
         Entry('layer 1', '_layer1'), Entry('layer 3, the last', '_layer3'))),
+    'c-g': Question('Do the best layer and the best weight add up?', (
+        Entry('layer 2, beta 0.1', '_beta-high'),
+        Entry('layer 0, beta 0.01', '_layer0'),
+        Entry('layer 0, beta 0.1', '_layer0_beta-high'))),
     'd': Question('Which decoder groups best?', (
         Entry('part-first, as the paper', '', "the paper's"),
         Entry('body-first, as the paper', '', 'body-first'),
