@@ -21,7 +21,16 @@ def test_the_boxes_of_persons_are_taken():
 
 @pytest.mark.parametrize('bbox', [[1, 2, 0, 4], [1, 2, 3, 0], [1, 2, -3, 4]])
 def test_boxes_without_an_area_are_counted(bbox):
-    assert check(BOX, dict(BOX, bbox=bbox)) == ([BOX], 1)
+    empty = dict(BOX, bbox=bbox)
+    assert check(BOX, empty) == ([BOX], 1)
+    assert check(empty, BOX, empty) == ([BOX], 2)
+
+
+def test_a_box_may_be_smaller_than_a_pixel():
+    small = dict(BOX, bbox=[1, 2, .5, .5])
+    assert check(small) == ([small], 0)
+    # a score of 0 after the four numbers is no side
+    assert check(dict(BOX, bbox=[1, 2, 3, 4, 0.]))[1] == 0
 
 
 @pytest.mark.parametrize('box, words', [

@@ -20,6 +20,12 @@ def test_unicode_is_read(tmp_path, encoding):
     assert read_json(path) == [NAME]
 
 
+def test_the_file_is_named(tmp_path):
+    (tmp_path / 'cut.json').write_text('[1, ')
+    with pytest.raises(ValueError, match='cut.json'):
+        read_json(tmp_path / 'cut.json')
+
+
 def test_the_locale_does_not_matter(tmp_path):
     path = tmp_path / 'a.json'
     path.write_text(json.dumps([NAME], ensure_ascii=False), encoding='utf-8')

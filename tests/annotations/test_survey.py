@@ -24,6 +24,21 @@ def test_a_good_file():
     assert found == {} and checked.dataset['annotations'] == [person()]
 
 
+def test_empty_masks_are_for_others_to_find():
+    """suspicions.py finds them, so that nothing is said twice."""
+    empty = person(segmentation=[[-9, -9, -2, -9, -2, -2]])
+    checked, found = said(content([empty]))
+    assert found == {}
+    assert [note.kind for note in checked.noted] == ['mask_empty']
+
+
+def test_a_finding_without_example_has_no_brackets():
+    finding = Finding('note', 'kind', 'a text', '', 'a remedy')
+    assert str(finding) == 'note: a text: a remedy'
+    assert str(finding._replace(example='id 3')) == (
+        'note: a text (id 3): a remedy')
+
+
 def test_faults_of_images_and_annotations_at_once():
     """``check_annotations`` itself would stop at the first of three stages."""
     given = content(
