@@ -279,7 +279,7 @@ def _keypoints(ann: Entry, rules: Rules, findings: Findings) -> Entry:
         if length == 3 * (rules.num_keypoints or length // 3):
             has += f', not all of them numbers up to {FARTHEST:,}'
         findings.fault('keypoints', ann['id'], f'has {has}')
-        return {}
+        return {'keypoints': []}
     visible = numbers[2::3]
     labelled = int((visible > 0).sum())
     changes: Entry = {}

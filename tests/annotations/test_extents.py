@@ -109,6 +109,15 @@ def test_masks_without_a_pixel_are_noted(mask):
     assert ann['area'] == pytest.approx(.53 * 1600)
 
 
+@pytest.mark.parametrize('keypoints', [
+    [20., 20, 2, 5], 'x', None, [None] * 51])
+@pytest.mark.parametrize('rules', [KEYPOINTS, MASKS, TESTING])
+def test_damaged_keypoints_span_nothing(keypoints, rules):
+    damaged = one(bbox=[0, 0, 0, 0], area=0, keypoints=keypoints)
+    with pytest.raises(ValueError, match=r'a.json has .*keypoints .*id 1'):
+        check([damaged], rules)
+
+
 def test_booleans_are_no_ids():
     with pytest.raises(ValueError, match='does not list .*True'):
         check([one(image_id=True)], TESTING)
