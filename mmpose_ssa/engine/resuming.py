@@ -13,7 +13,7 @@ from typing import Any, List, Optional
 import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmpose.registry import HOOKS
 from torch.optim import Optimizer
 
@@ -92,6 +92,8 @@ def progress_change(runner: Runner, meta: dict, name: str) -> str:
                 f'is {loop.max_iters}: nothing is left to train; raise it, or '
                 'test the checkpoint')
         return ''
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return ''  # someone's own
     if epoch >= loop.max_epochs:
         return (f'{name} is of epoch {epoch}, and train_cfg.max_epochs is '
                 f'{loop.max_epochs}: nothing is left to train. To go on, '
