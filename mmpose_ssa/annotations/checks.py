@@ -18,8 +18,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from ..decoding.keypoints import AREA_OF_BOX
-from .extents import FARTHEST, in_image, may_be_area, span
+from .extents import FARTHEST, area_of_box, in_image, may_be_area, span
 from .findings import Finding, Findings
 from .segmentations import (MAX_PIXELS, MAX_SIDE, flat_numbers, mask_area,
                             mask_box, plain_segmentation)
@@ -187,9 +186,10 @@ def _person(categories: List[Entry], rules: Rules,
             f'has {number} category {rules.person!r} among {shown}',
             "write categories=[dict(id=1, name='person')] to it, or say by "
             'person=NAME of the data set which one shows persons')
-    given = found[0].get('keypoints')
-    if isinstance(given, list) and list(rules.names) != given and sorted(
-            map(str, given)) == sorted(rules.names):
+    listed = found[0].get('keypoints')
+    given = listed if isinstance(listed, list) and all(
+        isinstance(name, str) for name in listed) else []
+    if list(rules.names) != given and sorted(given) == sorted(rules.names):
         place = next(i for i, n in enumerate(given) if n != rules.names[i])
         findings.refuse(
             "lists the metainfo's keypoints in another order: number "
@@ -246,24 +246,25 @@ def _annotation(ann: Entry, image: Entry, rules: Rules,
         ann.update(_keypoints(ann, rules, findings))
     ann['iscrowd'] = _crowd(ann, findings)
     boxed = 'bbox' not in ann or in_image(ann['bbox'], size)
-    possible = may_be_area(ann, size, boxed)
-    readable = _segmentation(ann, size, rules, findings,
-                             not (boxed and possible))
+    wanted = not boxed or not may_be_area(ann, size, ann.get('bbox'))
+    readable = _segmentation(ann, size, rules, findings, wanted)
     pixels = mask_area(ann['segmentation'], *size) if readable else 0.
     if readable and not pixels:
         findings.note('mask_empty', number)
     box = ann.get('bbox')
-    if pixels and not boxed:
-        box = mask_box(ann['segmentation'], *size)
-    elif not (boxed and box):
-        box = span(ann.get('keypoints', ())) or box
-    if not boxed and box is not ann['bbox']:
-        findings.note('bbox', number)
-        ann['bbox'] = box
-    if not possible:
+    if not boxed:
+        others = [mask_box(ann['segmentation'], *size)] if pixels else []
+        others += span(ann.get('keypoints', ()))
+        box = next((other for other in others if in_image(other, size)), box)
+        if box is not ann['bbox']:
+            findings.note('bbox', number)
+            ann['bbox'] = box
+        elif others and not ann['iscrowd']:
+            findings.note('nowhere', number)
+    if not may_be_area(ann, size, box):
         findings.note('area', number)
-        sides = np.maximum((box or [])[2:], 0)
-        ann['area'] = max(pixels or float(AREA_OF_BOX * np.prod(sides)), 1.)
+        places = [box] if box else span(ann.get('keypoints', ()))
+        ann['area'] = pixels or area_of_box((*places, [0] * 4)[0], size)
     return ann
 
 

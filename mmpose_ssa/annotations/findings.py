@@ -59,6 +59,9 @@ NOTES = dict(
     bbox=('have a bbox without a pixel in the image: that of the mask, or '
           'else of the keypoints, is taken',
           'write x, y, width and height in pixels'),
+    nowhere=('have neither box, mask nor labelled keypoints in the image: '
+             'top-down models leave them out',
+             'write them in pixels of the image, v = 0 for keypoints outside'),
     area=('have no positive area, or one that cannot be: it is estimated as '
           'that of the mask, or else as 0.53 of the box or of what the '
           'keypoints span', 'write the area of the mask in pixels'),

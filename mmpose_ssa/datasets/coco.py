@@ -196,7 +196,7 @@ class CheckedCocoDataset(CocoDataset):
                 f'{empty} of {len(images)} images of {self.ann_file} show '
                 'nobody and are not trained on', logger='current')
         shared = len(images) - len({image['img_path'] for image in images})
-        if shared:
+        if shared and self.data_mode == 'bottomup':
             print_log(
                 f'{shared} images of {self.ann_file} have the file of another '
                 'one: each is trained on with its own persons only, and the '

@@ -86,12 +86,14 @@ def progress_change(runner: Runner, meta: dict, name: str) -> str:
     epoch, iteration = meta['epoch'], meta['iter']
     loop = runner.train_loop
     if isinstance(loop, IterBasedTrainLoop):
+        if iteration < loop.max_iters:
+            return ''
+        text = (f'{name} is of iteration {iteration}, and train_cfg.max_iters '
+                f'is {loop.max_iters}: nothing is left to train. To go on, '
+                'raise it; otherwise test the checkpoint')
         if iteration > loop.max_iters:
-            raise RunError(
-                f'{name} is of iteration {iteration}, but train_cfg.max_iters '
-                f'is {loop.max_iters}: nothing is left to train; raise it, or '
-                'test the checkpoint')
-        return ''
+            raise RunError(text)
+        return text
     if not isinstance(loop, EpochBasedTrainLoop):
         return ''  # someone's own
     if epoch >= loop.max_epochs:
@@ -99,11 +101,15 @@ def progress_change(runner: Runner, meta: dict, name: str) -> str:
                 f'{loop.max_epochs}: nothing is left to train. To go on, '
                 'raise it; otherwise test the checkpoint')
     steps = len(loop.dataloader)
+    if epoch * steps < iteration <= (epoch + 1) * steps:
+        return (f'{name} was saved within epoch {epoch + 1}, which begins '
+                'anew, while iterations are counted on; save at the end of '
+                'epochs (by_epoch=True of the checkpoint hook) to lose none')
     if iteration != epoch * steps:
         return (f'{name} is of iteration {iteration}, but {epoch} epochs of '
-                f'the config have {epoch * steps}: other data or another '
-                'batch size? What depends on the iteration (warm-up, '
-                'RampMaskLoss) goes on from that number')
+                f'the config have {epoch * steps}: other data, another '
+                'batch size or number of GPUs? What depends on the iteration '
+                '(warm-up, RampMaskLoss) goes on from that number')
     return ''
 
 
@@ -115,7 +121,8 @@ def missing(runner: Runner, checkpoint: dict) -> str:
     if _averages(runner) and 'ema_state_dict' not in checkpoint:
         lacking.append('ema_state_dict')
     lacking += [key for key in ('epoch', 'iter')
-                if 'meta' in checkpoint and key not in checkpoint['meta']]
+                if 'meta' in checkpoint
+                and checkpoint['meta'].get(key) is None]
     return ', '.join(lacking)
 
 

@@ -25,7 +25,8 @@ def check(annotations, rules):
 
 
 @pytest.mark.parametrize('box, size, inside', [
-    ([0, 0, 1, 1], (64, 48), True), ([47.5, 63.5, 9, 9], (64, 48), True),
+    ([0, 0, 1, 1], (64, 48), True), ([46.5, 62.5, 9, 9], (64, 48), True),
+    ([47, 0, 9, 9], (64, 48), False), ([0, 63, 9, 9], (64, 48), False),
     ([48, 0, 9, 9], (64, 48), False), ([0, 64, 9, 9], (64, 48), False),
     ([-9, 0, 9, 9], (64, 48), False), ([-9, 0, 9.5, 9], (64, 48), True),
     ([0, -9, 9, 9], (64, 48), False), ([50, 0, 9, 9], (None, None), True),
@@ -35,9 +36,9 @@ def test_boxes_in_an_image(box, size, inside):
 
 
 def test_what_keypoints_span():
-    assert span([]) is None and span([4, 5, 0]) is None
-    assert span([4, 5, 2]) == [4, 5, 1, 1]
-    assert span([4, 5, 1, 9, 3, 2, 90, 90, 0]) == [4, 3, 5, 2]
+    assert span([]) == span([4, 5, 0]) == []
+    assert span([4, 5, 2]) == [[4, 5, 1, 1]]
+    assert span([4, 5, 1, 9, 3, 2, 90, 90, 0]) == [[4, 3, 5, 2]]
 
 
 @pytest.mark.parametrize('box', EMPTY_BOXES)
@@ -66,6 +67,29 @@ def test_the_area_of_a_box_that_was_estimated():
                        segmentation=None)
     ann, = check([one_point], TESTING).dataset['annotations']
     assert ann['area'] == 1 and ann['bbox'] == [20, 20, 1, 1]
+
+
+@pytest.mark.parametrize('point', [(-20, -20), (500, 20), (63, 63)])
+def test_who_is_nowhere_in_the_image_is_said(point):
+    """And keeps the box: keypoints outside give none that is better."""
+    lost = person([point], box=(0, 0, 0, 0), area=9., segmentation=None)
+    found = check([lost], TESTING)
+    assert found.dataset['annotations'][0]['bbox'] == [0, 0, 0, 0]
+    note, = found.notes
+    assert 'neither box, mask nor labelled keypoints' in note
+
+
+def test_the_area_is_judged_by_the_box_that_is_taken():
+    beside = one(bbox=[500, 10, 100, 100], area=.4, segmentation=None)
+    ann, = check([beside], TESTING).dataset['annotations']
+    assert ann['bbox'] == [20, 20, 10, 20]
+    assert ann['area'] == pytest.approx(.53 * 200)
+
+
+def test_no_estimated_area_is_more_than_the_image():
+    around = one(bbox=[-200, -200, 1000, 1000], area=5000, segmentation=None)
+    ann, = check([around], TESTING).dataset['annotations']
+    assert ann['area'] == 64 * 64
 
 
 def test_nobody_knows_where_a_person_without_labels_is():
@@ -140,5 +164,5 @@ def test_boxes_are_checked_as_numbers():
         x, y = (start + side * np.linspace(.001, .999, 999)
                 for start, side in zip(box, box[2:]))
         expected = box[2] > 0 < box[3] and bool(
-            ((x > 0) & (x < 64)).any() and ((y > 0) & (y < 64)).any())
+            ((x > 0) & (x < 63)).any() and ((y > 0) & (y < 63)).any())
         assert in_image(box, (64, 64)) == expected

@@ -70,7 +70,9 @@ def warnings_of(runner):
 @pytest.mark.parametrize('epoch, iteration, words', [
     (2, 6, None),
     (2, 10**6, 'of iteration 1000000, but 2 epochs of the config have 6'),
-    (1, 6, 'of iteration 6, but 1 epochs of the config have 3'),
+    (1, 7, 'of iteration 7, but 1 epochs of the config have 3'),
+    (1, 6, 'was saved within epoch 2'), (0, 1, 'was saved within epoch 1'),
+    (1, 2, 'of iteration 2, but 1 epochs of the config have 3'),
     (3, 9, 'of epoch 3, and train_cfg.max_epochs is 3: nothing is left'),
     (2**31, 6, 'of epoch 2147483648, and train_cfg.max_epochs is 3')])
 def test_progress_that_does_not_fit_is_said(changed, epoch, iteration, words):
@@ -91,17 +93,20 @@ def test_a_training_by_iterations_is_not_resumed_behind_its_end(
         custom_hooks=[dict(type='StrictResuming')])
     if refused:
         with pytest.raises(RunError, match=(
-                f'a.pth is of iteration {iteration}, but train_cfg.max_iters '
+                f'a.pth is of iteration {iteration}, and train_cfg.max_iters '
                 'is 9: nothing is left')):
             runner.train()
     else:
-        runner.train()
+        said, = warnings_of(runner)
+        assert 'is 9: nothing is left' in said
 
 
 @pytest.mark.parametrize('key', ['epoch', 'iter'])
 def test_a_missing_count_is_named(changed, key):
     with pytest.raises(RunError, match=f'a.pth holds no {key}'):
         changed(lambda content: content['meta'].pop(key)).train()
+    with pytest.raises(RunError, match=f'a.pth holds no {key}'):
+        changed(at('meta', **{key: None})).train()
 
 
 def test_weights_alone_are_named(trained, tmp_path):
