@@ -18,7 +18,7 @@ from ..annotations.survey import choose, survey
 from ..annotations.suspicions import suspect_persons
 from ..annotations.suspicious_files import (side_pairs, suspect_file,
                                             suspect_names)
-from ..datasets.coco import CheckedCocoDataset
+from ..datasets.coco import CheckedCocoDataset, keypoint_order
 from ..datasets.image_files import File, check_files, file_findings
 from ..datasets.loading import ImageFault, LoadCheckedImage
 from ..datasets.transforms import GeneratePersonMasks
@@ -229,7 +229,7 @@ def _suspicions(checked: Checked, rules: Rules,
         found = _other_name(person) + suspect_names(person, count)
     else:
         meta = training.metainfo
-        names = [meta['keypoint_id2name'][k] for k in range(count)]
+        names = keypoint_order(meta)
         found = suspect_names(person, count, names, meta['flip_pairs'])
         drawn = _step(training, GeneratePersonMasks)
         min_area = drawn.min_area if drawn else 0.
